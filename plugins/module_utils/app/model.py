@@ -1,0 +1,430 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Application classes and their instances as the inventory states them. Pure: no Ansible.
+
+A class (`api`, `workers`) is one program with its release, limits and checks; an instance is one process
+of it on one host, named by its port: `app@8000.service`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.steelyard.stack.plugins.module_utils.app.options import CLASS_OPTIONS, RELEASE_OPTIONS
+from ansible_collections.steelyard.stack.plugins.module_utils.app.options import key_problems as _key_problems
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host, Listener
+from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_duration, parse_percent, parse_size
+
+SERVICE = "app"
+ROOT = "/opt/steelyard/app"
+PLACEHOLDERS = ("release", "address", "port", "host", "class", "workers")
+ARCHIVES = (".tar.gz", ".tgz", ".whl")
+WILDCARDS = ("0.0.0.0", "::", "")
+
+_CLASS_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")  # a dash would nest systemd slices
+_VERSION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+!-]{0,63}$")
+_CHECKSUM = re.compile(r"^sha256:[0-9a-f]{64}$")
+_VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class Release:
+    """A built program: an archive (`.tar.gz`, `.tgz`) or a wheel (`.whl`), and the checksum that proves it.
+
+    `src` is a path on the control machine, a URL, or (`remote_src`) a path on the host. `check` is an argument
+    list (with placeholders) that must succeed before the release is used.
+    """
+
+    version: str
+    src: str
+    checksum: str
+    check: tuple[str, ...] = ()
+    remote_src: bool = False
+
+    @property
+    def kind(self) -> str:
+        """`wheel` or `archive`."""
+        return "wheel" if self.src.endswith(".whl") else "archive"
+
+    @property
+    def is_url(self) -> bool:
+        """Whether the host downloads it."""
+        return self.src.startswith(("http://", "https://"))
+
+    @property
+    def id(self) -> str:
+        """Directory name: the archive's own name and the version, so that classes share what they share."""
+        name = self.src.rsplit("/", 1)[-1].split("?", 1)[0]
+        if self.kind == "wheel":
+            name = name.split("-", 1)[0]
+        else:
+            name = next((name[: -len(s)] for s in ARCHIVES if name.endswith(s)), name)
+            name = name.removesuffix(f"-{self.version}").removesuffix(f"_{self.version}")
+        name = re.sub(r"[^A-Za-z0-9_.]+", "_", name).strip("._") or "release"
+        return f"{name}-{self.version}"
+
+    @property
+    def path(self) -> str:
+        """Where it lives on a host, complete or not at all."""
+        return f"{ROOT}/releases/{self.id}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it in JSON types."""
+        return {
+            "version": self.version, "src": self.src, "checksum": self.checksum,
+            "check": list(self.check), "remote_src": self.remote_src,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Release:
+        """Read back what `as_dict` wrote."""
+        return cls(**{**raw, "check": tuple(raw.get("check") or ())})
+
+
+@dataclass(frozen=True)
+class AppClass:
+    """One program as the inventory states it. Sizes are bytes, durations seconds, quotas percent of one CPU."""
+
+    name: str
+    group: str
+    ports: tuple[int, ...]
+    release: Release
+    command: tuple[str, ...]
+    address: str = ""
+    workers: int = 1
+    health: str = ""
+    readiness: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+    cpu_quota: float = 0
+    memory_max: int = 0
+    stop_deadline: float = 20
+    start_deadline: float = 30
+    keep_releases: int = 3
+    allow_from: tuple[str, ...] = ()
+    allow_from_networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One process of a class on one host; `address` is where peers reach it, `bind_address` what it binds."""
+
+    class_name: str
+    host: str
+    address: str
+    bind_address: str
+    port: int
+    state: str
+    release: Release
+    command: tuple[str, ...]
+    check: tuple[str, ...] = ()
+    health: str = ""
+    readiness: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+    cpu_quota: float = 0
+    memory_max: int = 0
+    stop_deadline: float = 20
+    start_deadline: float = 30
+    keep_releases: int = 3
+
+    @property
+    def unit(self) -> str:
+        """The systemd unit."""
+        return f"app@{self.port}.service"
+
+    @property
+    def slice(self) -> str:
+        """The class's slice, below `app.slice`."""
+        return f"app-{self.class_name}.slice"
+
+    @property
+    def probe_address(self) -> str:
+        """Where the host itself reaches it: the bound address, or loopback when it binds all."""
+        if self.bind_address in WILDCARDS:
+            return "::1" if self.bind_address == "::" else "127.0.0.1"
+        return self.bind_address
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it in JSON types, secrets included: hand it to the module's `instances`, never to a log."""
+        return {
+            **{name: getattr(self, name) for name in self.__dataclass_fields__},
+            "release": self.release.as_dict(), "command": list(self.command), "check": list(self.check),
+            "environment": dict(self.environment), "secrets": dict(self.secrets),
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Instance:
+        """Read back what `as_dict` wrote; text that Ansible turned into other types is turned back."""
+        lists = {k: tuple(str(a) for a in raw.get(k) or ()) for k in ("command", "check")}
+        texts = {k: {n: str(v) for n, v in (raw.get(k) or {}).items()} for k in ("environment", "secrets")}
+        return cls(**{**raw, **lists, **texts, "port": int(raw["port"]), "release": Release.from_dict(raw["release"])})
+
+
+def expand(words: Iterable[str], values: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the arguments with `{release}`, `{port}`, … put in; other braces stay as they are. No shell."""
+    return tuple(_PLACEHOLDER.sub(lambda m: str(values.get(m.group(1), m.group(0))), word) for word in words)
+
+
+def _text(value: object) -> str:
+    """Return an environment value as text: true and false in lower case, as they were written in YAML."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _words(value: object, where: str, problems: list[Problem]) -> tuple[str, ...]:
+    try:
+        words = tuple(str(v) for v in value) if isinstance(value, list | tuple) else tuple(shlex.split(str(value)))
+    except ValueError as err:
+        problems.append(Problem(where, "a command's quotes are closed", str(err), "close the quote"))
+        return ()
+    for word in words:
+        for name in _PLACEHOLDER.findall(word):
+            if name not in PLACEHOLDERS:
+                known = ", ".join("{" + p + "}" for p in PLACEHOLDERS)
+                problems.append(Problem(where, "a placeholder is known", "{" + name + "}", f"known are {known}"))
+    if words and not words[0].startswith(("/", "{release}")):
+        remedy = "start it with {release}/ or /; no shell looks in PATH"
+        problems.append(Problem(where, "a command starts with an absolute path", words[0], remedy))
+    if any(_CONTROL.search(w) for w in words):
+        problems.append(Problem(where, "a command holds no control characters", repr(words), "remove them"))
+    return words
+
+
+def _release(raw: object, where: str, problems: list[Problem]) -> Release:
+    if not isinstance(raw, Mapping):
+        problems.append(Problem(where, "a class states its release", repr(raw), "give version, src and checksum"))
+        return Release("", "", "")
+    problems += _key_problems(raw, RELEASE_OPTIONS, where)
+    version, src, checksum = (str(raw.get(k) or "") for k in ("version", "src", "checksum"))
+    if not _VERSION.match(version):
+        remedy = 'write it as "1.4.2", in quotes'
+        problems.append(Problem(f"{where}.version", "a version is letters, digits and ._+-", repr(version), remedy))
+    if not src.split("?", 1)[0].endswith(ARCHIVES):
+        problems.append(Problem(f"{where}.src", "a release is an archive or a wheel", repr(src),
+                                f"give a path or URL that ends in {', '.join(ARCHIVES)}"))  # fmt: skip
+    if "://" in src and not src.startswith(("http://", "https://")):
+        problems.append(Problem(f"{where}.src", "a release comes over http(s) or from a path", src, "change the URL"))
+    if not _CHECKSUM.match(checksum):
+        remedy = f"take it from `sha256sum {src.rsplit('/', 1)[-1] or 'ARCHIVE'}` and write sha256:<64 hex digits>"
+        problems.append(Problem(f"{where}.checksum", "a release has a sha256 checksum", repr(checksum), remedy))
+    check = _words(raw.get("check") or "", f"{where}.check", problems)
+    return Release(version, src, checksum, check, bool(raw.get("remote_src", False)))
+
+
+def _ports(raw: object, where: str, problems: list[Problem]) -> tuple[int, ...]:
+    values = raw if isinstance(raw, list | tuple) else [raw]
+    ports: list[int] = []
+    for value in values:
+        text = str(value)
+        if not (text.isdigit() and 0 < int(text) < 65536) or isinstance(value, bool):
+            problems.append(Problem(where, "a port is between 1 and 65535", repr(value), "correct the port"))
+        elif int(text) in ports:
+            problems.append(Problem(where, "a port is listed once", text, "remove it, or give another one"))
+        else:
+            ports.append(int(text))
+    return tuple(ports)
+
+
+def _variables(raw: object, where: str, secret: bool, problems: list[Problem]) -> dict[str, str]:
+    if not isinstance(raw, Mapping):
+        seen = "not a mapping" if secret else repr(raw)
+        problems.append(Problem(where, "variables are a mapping of names to values", seen, "write NAME: value"))
+        return {}
+    for name, value in raw.items():
+        if not _VARIABLE.match(str(name)) or str(name).startswith("STEELYARD_"):
+            rule = "a variable is letters, digits and _, and does not start with STEELYARD_"
+            problems.append(Problem(where, rule, repr(name), "rename it"))
+        if isinstance(value, Mapping | list | tuple) or value is None:
+            seen = type(value).__name__
+            problems.append(Problem(f"{where}.{name}", "a variable's value is text", seen, "quote it, or use to_json"))
+        elif _CONTROL.search(_text(value)):
+            problems.append(Problem(f"{where}.{name}", "a value holds no control characters", "one", "remove it"))
+        elif secret and not _text(value):
+            problems.append(Problem(f"{where}.{name}", "a secret is not empty", "empty", "give it in a vault"))
+    return {str(k): _text(v) for k, v in raw.items()}
+
+
+def _number(parse: Any, raw: object, where: str, problems: list[Problem]) -> Any:
+    try:
+        return parse(raw, where)
+    except SteelyardError as err:
+        problems += err.problems
+        return 0
+
+
+def _whole(raw: object, where: str) -> int:
+    if isinstance(raw, bool) or not str(raw).isdigit() or int(str(raw)) < 1:
+        raise Refused("a whole number of at least 1", repr(raw), "correct the number", where)
+    return int(str(raw))
+
+
+def read_class(name: str, raw: object, where: str = "") -> tuple[AppClass | None, list[Problem]]:
+    """Return the class that `raw` states, or None with everything that is wrong with it."""
+    where = where or f"app_classes.{name}"
+    problems: list[Problem] = []
+    if not _CLASS_NAME.match(name):
+        rule = "a class is named with lower-case letters, digits and _"
+        problems.append(Problem(where, rule, repr(name), "rename the class"))
+    if not isinstance(raw, Mapping):
+        return None, [*problems, Problem(where, "a class is a mapping", repr(raw), "give release, ports and command")]
+    problems += _key_problems(raw, CLASS_OPTIONS, where)
+
+    def given(key: str) -> Any:
+        value = raw.get(key)
+        return CLASS_OPTIONS[key].get("default") if value is None else value
+
+    def number(parse: Any, key: str) -> Any:
+        return _number(parse, given(key), f"{where}.{key}", problems)
+
+    command = _words(given("command") or "", f"{where}.command", problems)
+    if not command:
+        problems.append(Problem(f"{where}.command", "a class states its command", "none", "e.g. {release}/bin/serve"))
+    paths = {key: str(given(key)) for key in ("health", "readiness")}
+    for key, path in paths.items():
+        if path and (not path.startswith("/") or re.search(r"[\s\x00-\x1f]", path)):
+            problems.append(Problem(f"{where}.{key}", "a check is a path", repr(path), "start it with /, or leave it"))
+    environment = _variables(given("environment"), f"{where}.environment", False, problems)
+    secrets = _variables(given("secrets"), f"{where}.secrets", True, problems)
+    for both in sorted(set(environment) & set(secrets)):
+        problems.append(Problem(where, "a variable is in environment or in secrets", both, "keep it in secrets"))
+    found = AppClass(
+        name=name,
+        group=str(given("group") or name),
+        ports=_ports(given("ports"), f"{where}.ports", problems),
+        release=_release(raw.get("release"), f"{where}.release", problems),
+        command=command,
+        address=str(given("address")),
+        workers=number(_whole, "workers"),
+        environment=environment,
+        secrets=secrets,
+        cpu_quota=number(parse_percent, "cpu_quota"),
+        memory_max=number(parse_size, "memory_max"),
+        stop_deadline=number(parse_duration, "stop_deadline"),
+        start_deadline=number(parse_duration, "start_deadline"),
+        keep_releases=number(_whole, "keep_releases"),
+        allow_from=tuple(str(g) for g in given("allow_from")),
+        allow_from_networks=tuple(str(n) for n in given("allow_from_networks")),
+        **paths,
+    )
+    return (None if problems else found), problems
+
+
+def classes_from_vars(variables: Mapping[str, Any]) -> dict[str, AppClass]:
+    """Return the classes that a host's `app_classes` states; raises Refused with every problem."""
+    raw = variables.get("app_classes") or {}
+    if not isinstance(raw, Mapping):
+        raise Refused("app_classes is a mapping of classes", repr(raw), "write app_classes: {api: {…}}", "app_classes")
+    read = {str(name): read_class(str(name), value) for name, value in raw.items()}
+    problems = [p for _found, wrong in read.values() for p in wrong]
+    if problems:
+        raise Refused.of(problems)
+    return {name: found for name, (found, _wrong) in read.items() if found is not None}
+
+
+def _ports_on(cls: AppClass, host: Host) -> tuple[int, ...]:
+    """The host's own `app_ports.<class>` when stated, else the class's ports; raises Refused."""
+    own = host.vars.get("app_ports") or {}
+    if not isinstance(own, Mapping):
+        raise Refused("app_ports maps a class to its ports", repr(own), "write app_ports: {api: [8000]}", host.name)
+    if cls.name not in own:
+        return cls.ports
+    problems: list[Problem] = []
+    ports = _ports(own[cls.name], f"{host.name}: app_ports.{cls.name}", problems)
+    if problems:
+        raise Refused.of(problems)
+    return ports
+
+
+def _instance(cls: AppClass, host: Host, port: int, state: str) -> Instance:
+    bind = cls.address or host.address
+    values = {
+        "release": cls.release.path, "address": bind, "port": port,
+        "host": host.name, "class": cls.name, "workers": cls.workers,
+    }  # fmt: skip
+    return Instance(
+        class_name=cls.name, host=host.name, address=host.address, bind_address=bind, port=port, state=state,
+        release=cls.release, command=expand(cls.command, values), check=expand(cls.release.check, values),
+        health=cls.health, readiness=cls.readiness, environment=cls.environment, secrets=cls.secrets,
+        cpu_quota=cls.cpu_quota, memory_max=cls.memory_max, stop_deadline=cls.stop_deadline,
+        start_deadline=cls.start_deadline, keep_releases=cls.keep_releases,
+    )  # fmt: skip
+
+
+def instances_of(fleet: Fleet, host: Host) -> tuple[Instance, ...]:
+    """Return the instances that the inventory places on `host`, ordered by port; raises Refused.
+
+    On a leaving host they are returned with that state: pools drain them, and only then are they removed.
+    """
+    found: list[Instance] = []
+    if not host.vars.get("app_classes"):
+        return ()
+    state = host.state_of(SERVICE)
+    for cls in classes_from_vars(host.vars).values():
+        if cls.group in host.groups:
+            found += [_instance(cls, host, port, state) for port in _ports_on(cls, host)]
+    return tuple(sorted(found, key=lambda i: (i.port, i.class_name)))
+
+
+def wanted_instances(fleet: Fleet, host: Host) -> list[dict[str, Any]]:
+    """Return `instances_of` in JSON types, for the module; they carry secrets."""
+    return [instance.as_dict() for instance in instances_of(fleet, host)]
+
+
+def listeners(fleet: Fleet, host: Host) -> list[Listener]:
+    """Return the ports that the instances open on `host`, and who may reach them."""
+    if not host.vars.get("app_classes"):
+        return []
+    classes = classes_from_vars(host.vars)
+    return [
+        Listener(i.port, f"{SERVICE} {i.class_name}", classes[i.class_name].allow_from,
+                 classes[i.class_name].allow_from_networks, i.bind_address)
+        for i in instances_of(fleet, host)
+    ]  # fmt: skip
+
+
+def problems(fleet: Fleet) -> list[Problem]:
+    """Return everything that is wrong with the fleet's classes, ports and releases, each said once."""
+    found: dict[Problem, None] = {}
+    for host in fleet.hosts:
+        try:
+            instances = instances_of(fleet, host)
+            classes = classes_from_vars(host.vars) if host.vars.get("app_classes") else {}
+        except SteelyardError as err:
+            found.update(dict.fromkeys(err.problems))
+            continue
+        found.update(dict.fromkeys(_host_problems(fleet, host, instances, classes)))
+    return list(found)
+
+
+def _host_problems(
+    fleet: Fleet, host: Host, instances: tuple[Instance, ...], classes: Mapping[str, AppClass]
+) -> list[Problem]:
+    found: list[Problem] = []
+    taken: dict[int, Instance] = {}
+    for instance in instances:
+        other = taken.setdefault(instance.port, instance)
+        if other is not instance:
+            seen = f"port {instance.port} of {other.class_name} and {instance.class_name}"
+            remedy = "give one of them another port (ports, or app_ports on the host)"
+            found.append(Problem(host.name, "a port is used once on a host", seen, remedy))
+    for name in sorted(set(host.vars.get("app_ports") or {}) - set(classes)):
+        known = ", ".join(sorted(classes)) or "none"
+        remedy = f"classes are: {known}"
+        found.append(Problem(f"{host.name}: app_ports", "app_ports names a class", str(name), remedy))
+    checksums: dict[str, str] = {}
+    for cls in classes.values():
+        if not fleet.group(cls.group):
+            remedy = f"add a host to {cls.group}, or correct app_classes.{cls.name}.group"
+            found.append(Problem(f"app_classes.{cls.name}.group", "a class's group has hosts", cls.group, remedy))
+        if checksums.setdefault(cls.release.id, cls.release.checksum) != cls.release.checksum:
+            remedy = "a version never changes: give the other archive another version, or another file name"
+            rule = "one release has one checksum"
+            found.append(Problem(f"app_classes.{cls.name}.release", rule, cls.release.id, remedy))
+    return found
