@@ -1,0 +1,65 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Render a set of files on the control machine and hand them to the module in one call."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
+from ansible_collections.steelyard.stack.plugins.modules.config_set import ARGUMENT_SPEC
+
+MANAGED = "Managed by Steelyard (steelyard.stack): what is changed here by hand is overwritten."
+
+
+class ActionModule(ActionBase):
+    """`steelyard.stack.config_set`."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the module's result without its invocation (the files would be in it once more)."""
+        task_vars = dict(task_vars or {})
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        if isinstance(self._task.args.get("activate"), Mapping):
+            self._task.args["activate"] = [self._task.args["activate"]]
+        _validation, args = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        files = [self._rendered(entry, task_vars) for entry in args.pop("files")]
+        text = json.dumps(files, ensure_ascii=True).encode()
+        args["payload"] = base64.b64encode(zlib.compress(text)).decode()
+        result.update(
+            self._execute_module(module_name="steelyard.stack.config_set", module_args=args, task_vars=task_vars)
+        )
+        result.pop("invocation", None)
+        return result
+
+    def _rendered(self, entry: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Return one entry with its content; raises AnsibleActionFail when it has none or two sources."""
+        if (entry["template"] is None) == (entry["content"] is None):
+            raise AnsibleActionFail(f"{entry['dest']} needs either a template or a content")
+        content = entry["content"] if entry["template"] is None else self._render(entry, task_vars)
+        if content and not content.endswith("\n"):
+            content += "\n"
+        kept = ("dest", "mode", "owner", "group", "secret", "keep")
+        return {**{key: entry[key] for key in kept}, "content": str(content)}
+
+    def _render(self, entry: Mapping[str, Any], task_vars: dict[str, Any]) -> str:
+        try:
+            source = self._find_needle("templates", entry["template"])
+        except AnsibleError as error:
+            raise AnsibleActionFail(f"{entry['dest']}: {error}") from error
+        template = trust_as_template(self._loader.get_text_file_contents(source))
+        roots = [*task_vars.get("ansible_search_path", []), self._loader.get_basedir(), os.path.dirname(source)]
+        search = [path for root in roots for path in (os.path.join(root, "templates"), root)]
+        variables = {"ansible_managed": MANAGED, "template_path": entry["template"], **task_vars, **entry["vars"]}
+        templar = self._templar.copy_with_new_env(searchpath=search, available_variables=variables)
+        overrides = {"trim_blocks": True, "lstrip_blocks": True}
+        rendered = templar.template(template, escape_backslashes=False, overrides=overrides)
+        return "" if rendered is None else str(rendered)
