@@ -1,0 +1,204 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The loop that every cluster module's action plugin shares: call the module for a few seconds until nothing remains.
+
+    class ActionModule(ClusterAction):
+        def run(self, tmp=None, task_vars=None):
+            result = super().run(tmp, task_vars)
+            try:
+                ...
+                return {**result, **self.run_loop("steelyard.stack.nginx_pool", arguments, plan, task_vars)}
+            except SteelyardError as err:
+                return {**result, **failure(err)}
+
+The module's own half is in `module_utils/cluster.py`. Between two calls progress is printed, finished steps are
+written to the journal, and it is looked whether this run was killed: a worker outlives the main process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import (
+    GateNotPassed,
+    Locked,
+    SteelyardError,
+)
+from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
+from ansible_collections.steelyard.stack.plugins.plugin_utils import journal, run
+from ansible_collections.steelyard.stack.plugins.plugin_utils.progress import Progress
+
+BUDGET = 10.0
+"""Seconds that one remote call may take before it begins no further step."""
+
+STALL = 900.0
+"""Seconds without a finished step after which the loop gives up, should a module's own gate have no deadline."""
+
+PAUSE = 1.0
+"""Seconds between two calls when the first one came back at once, waiting for something."""
+
+display = Display()
+
+
+def failure(error: SteelyardError) -> dict[str, Any]:
+    """Return the result of a task that failed with an expected error."""
+    return {"failed": True, "msg": str(error), **error.details}
+
+
+class ClusterAction(ActionBase):  # type: ignore[misc]
+    """Base of the action plugins of cluster modules."""
+
+    # Two seconds and clocks that a test can turn.
+    clock = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
+
+    def run_loop(
+        self,
+        module_name: str,
+        module_args: Mapping[str, Any],
+        plan: Plan,
+        task_vars: dict[str, Any],
+        *,
+        budget: float = BUDGET,
+        stall: float = STALL,
+    ) -> dict[str, Any]:
+        """Do the steps of `plan` on this host and return one result for all calls.
+
+        The module is called with `module_args` and LOOP_ARGUMENTS. The result has `changed`, `plan` and `diff` (of
+        the whole plan, as in check mode), `applied`, `remaining`, and when a call failed its error with
+        `exit_code`. In check mode nothing is called. Raises SteelyardError before the first call only.
+        """
+        plan.require_allowed()
+        ids = [s.id for s in plan.steps]
+        result: dict[str, Any] = {
+            "changed": bool(ids), "plan": plan.summary(), "diff": plan.as_diff(), "applied": [], "remaining": ids,
+        }  # fmt: skip
+        if not ids or self._task.check_mode:
+            return self.finish(result, task_vars)
+        book = journal.Journal(journal.journal_dir(_sources(task_vars), str(task_vars.get("steelyard_lab", ""))))
+        book.prepare()
+        result["changed"] = False
+        try:
+            self._call_until_done(module_name, module_args, plan, task_vars, result, book, budget, stall)
+        except SteelyardError as err:
+            result.update(failure(err))
+        finally:
+            self.finish(result, task_vars)
+        return result
+
+    def _call_until_done(
+        self, module_name: str, module_args: Mapping[str, Any], plan: Plan, task_vars: dict[str, Any],
+        result: dict[str, Any], book: journal.Journal, budget: float, stall: float,
+    ) -> None:  # fmt: skip
+        progress = Progress(plan, str(task_vars.get("inventory_hostname", "")), self.clock())
+        last_done = self.clock()
+        while result["remaining"]:
+            begun = self.clock()
+            _require_alive(plan)
+            arguments = {
+                **module_args,
+                "plan": plan.only(result["remaining"]).summary(),
+                "budget": budget,
+                "waited": round(begun - last_done, 3),
+                "lease": self._lease(module_args, plan),
+            }
+            answer = self._execute_module(module_name=module_name, module_args=arguments, task_vars=task_vars)
+            now = self.clock()
+            applied = [str(i) for i in answer.get("applied", ())]
+            failed = bool(answer.get("failed") or answer.get("unreachable"))
+            result["applied"] += applied
+            result["remaining"] = [i for i in result["remaining"] if i not in applied]
+            result["changed"] = result["changed"] or bool(answer.get("changed")) or bool(applied)
+            book.append(self._entries(plan, applied, answer, now - begun, task_vars, failed, result["remaining"]))
+            for line in progress.lines(result["applied"], applied, answer, now):
+                display.display(line)
+            if failed:
+                result.update(_without_loop_keys(answer))
+                return
+            if applied:
+                last_done = now
+            elif now - last_done > stall:
+                raise _stalled(plan, result["remaining"][0], str(answer.get("progress", "")), stall)
+            elif now - begun < PAUSE:
+                self.sleep(PAUSE)
+        result.update(_without_loop_keys(answer))
+
+    def show_plan(self, plan: Plan, task_vars: Mapping[str, Any]) -> None:
+        """Print the plan's table once, from the first host of the play."""
+        if self.is_first_host(task_vars):
+            display.display(plan.as_table())
+
+    @staticmethod
+    def is_first_host(task_vars: Mapping[str, Any]) -> bool:
+        """Return whether this task runs for the first host of the play (of all batches)."""
+        hosts = task_vars.get("ansible_play_hosts_all") or [task_vars.get("inventory_hostname")]
+        return bool(hosts[0] == task_vars.get("inventory_hostname"))
+
+    def finish(self, result: dict[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the result as JSON to $STEELYARD_RESULT_DIR, when it is set, and return it.
+
+        The files' names sort in the order of writing. They are private: a result names hosts and steps.
+        """
+        directory = os.environ.get("STEELYARD_RESULT_DIR", "")
+        if directory:
+            host = str(task_vars.get("inventory_hostname", ""))
+            about = {"action": self._task.action, "host": host, "run": run.run_id(), "check": self._task.check_mode}
+            path = Path(directory) / f"{time.time_ns()}-{os.getpid()}.json"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as handle:
+                json.dump({**about, **result}, handle, default=str)
+        return result
+
+    def _lease(self, module_args: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+        given = dict(module_args.get("lease") or {})
+        given.setdefault("cluster", plan.cluster)
+        given.setdefault("run", run.run_id())
+        return {k: given[k] for k in ("cluster", "run", "token") if given.get(k) is not None}
+
+    def _entries(
+        self, plan: Plan, applied: list[str], answer: Mapping[str, Any], seconds: float,
+        task_vars: Mapping[str, Any], failed: bool, remaining: list[str],
+    ) -> list[journal.Entry]:  # fmt: skip
+        """Return what the journal is told of one call: each finished step, and the one that failed."""
+        this = run.current_run()
+        timings = answer.get("timings") or {}
+        told = [(i, journal.DONE, timings.get(i, round(seconds / len(applied), 3))) for i in applied]
+        if failed:
+            told.append((remaining[0] if remaining else "", journal.FAILED, round(seconds, 3)))
+        now = journal.utc(time.time())
+        return [
+            journal.Entry(
+                now, this.id, this.operator, str(task_vars.get("steelyard_operation", "")), plan.service, plan.cluster,
+                step, outcome, took, plan.fingerprint, str(task_vars.get("inventory_hostname", "")),
+            )
+            for step, outcome, took in told
+        ]  # fmt: skip
+
+
+def _sources(task_vars: Mapping[str, Any]) -> list[str]:
+    return [str(s) for s in task_vars.get("ansible_inventory_sources") or ()]
+
+
+def _require_alive(plan: Plan) -> None:
+    if not run.control_is_alive():
+        where = f"{plan.service} {plan.cluster}"
+        raise Locked("the run is still going on", "its main process was killed", "run it again", where)
+
+
+def _stalled(plan: Plan, step: str, seen: str, stall: float) -> GateNotPassed:
+    rule = f"step {step} is done within {stall:.0f} s"
+    return GateNotPassed(rule, seen or "no word from it", "correct its cause and run again", f"{plan.service} {plan.cluster}")
+
+
+def _without_loop_keys(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a module says beside the loop's own keys: its error, or what it observed."""
+    loop_keys = {"changed", "applied", "remaining", "plan", "diff", "timings", "progress", "invocation"}
+    return {k: v for k, v in answer.items() if k not in loop_keys and not k.startswith("_ansible")}
