@@ -38,20 +38,25 @@ Clock = Callable[[], float]
 
 
 class LeaseFile:
-    """The record of one cluster on this member."""
+    """The record of one cluster on this member: `nginx-main.json` while a run holds it (or its module works on).
+
+    When it is released only the last token is kept, in `.nginx-main.token`, so that the next one is higher.
+    """
 
     def __init__(self, service: str, cluster: str, directory: str = DIRECTORY) -> None:
         self.service = service
         self.cluster = cluster
         self._directory = Path(directory)
-        self._path = self._directory / f"{urllib.parse.quote(f'{service}-{cluster}', safe='')}.json"
+        name = urllib.parse.quote(f"{service}-{cluster}", safe="")
+        self._path = self._directory / f"{name}.json"
+        self._token_path = self._directory / f".{name}.token"
 
     def read(self) -> Record | None:
-        """Return the record, or None; raises SteelyardError when the file cannot be understood."""
+        """Return the record, or None where there never was one; raises SteelyardError when it makes no sense."""
         try:
             return Record.from_dict(json.loads(self._path.read_text(encoding="utf-8")))
         except FileNotFoundError:
-            return None
+            return self._released()
         except (ValueError, TypeError, KeyError) as err:
             remedy = "make sure that no run works on this cluster, then remove the file"
             raise SteelyardError("a lease can be read", type(err).__name__, remedy, str(self._path)) from err
@@ -81,7 +86,19 @@ class LeaseFile:
 
     def write(self, record: Record) -> None:
         """Write the record durably; the caller holds `locked`."""
-        durable.replace(self._path, json.dumps(record.as_dict(), sort_keys=True))
+        if record.held or record.remote is not None:
+            durable.replace(self._path, json.dumps(record.as_dict(), sort_keys=True))
+            return
+        # In this order: after a crash between the two the lease is still held, and its token still known.
+        durable.replace(self._token_path, f"{record.token}\n")
+        self._path.unlink(missing_ok=True)
+        durable.fsync_directory(self._directory)
+
+    def _released(self) -> Record | None:
+        try:
+            return Record(self.service, self.cluster, int(self._token_path.read_text(encoding="ascii")))
+        except FileNotFoundError:
+            return None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -114,7 +131,9 @@ class WorkingLease:
         self._prolong(grace=True, remote=self._me)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
         with self._file.locked():
             seen = self._file.read()
             if seen is not None and seen.remote == self._me:

@@ -15,11 +15,12 @@ outlives the run that wrote it, so that a run that was killed can be told from o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem
 from ansible_collections.steelyard.stack.plugins.module_utils.process import Process
 
 GRANTED = "granted"
@@ -169,3 +170,21 @@ def _take(seen: Record | None, request: Request, now: float, remote_alive: bool,
     if record.remote is not None:
         return Verdict(WAIT, token, f"{why}; waits until {record.remote} has ended", record, retry_after=1.0)
     return Verdict(GRANTED, token, why, record)
+
+
+def majority(answers: Mapping[str, Mapping[str, Any]], members: Sequence[str], cluster: str) -> list[Problem]:
+    """Return why the lease is not held by a majority of `members`, one problem for each one that lacks it; or none.
+
+    `answers` are the results of the module `lease` by member; a member without one did not answer.
+    """
+    held = [m for m in members if answers.get(m, {}).get("held")]
+    if 2 * len(held) > len(members):
+        return []
+    rule = f"a run holds the lease on a majority of the members ({len(held)} of {len(members)} do)"
+    remedy = (
+        "wait until that run has ended; if it was killed and its operator does not run it again, unlock the cluster "
+        "(steelyard unlock, or steelyard.stack.lease with state absent and force)"
+    )
+    lacking = [m for m in members if m not in held]
+    seen = [str(answers.get(m, {}).get("why") or "no answer") for m in lacking]
+    return [Problem(f"{cluster} on {m}", rule, s, remedy) for m, s in zip(lacking, seen, strict=True)]

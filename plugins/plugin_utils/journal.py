@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
@@ -51,7 +51,7 @@ _FIELDS = frozenset(f.name for f in fields(Entry))
 
 def utc(seconds: float) -> str:
     """Return a time as the journal writes it: 2026-11-21T07:24:00Z."""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def journal_dir(sources: Iterable[str], lab: str = "") -> Path:
@@ -92,16 +92,15 @@ class Journal:
             remedy = f"make the directory writable, or set {OVERRIDE} to one that is"
             raise SteelyardError("the journal can be written", str(self._directory), remedy)
 
-    def append(self, entries: Iterable[Entry]) -> None:
-        """Append entries, whole lines even when several workers write at once."""
-        for entry in entries:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            # The month of the entry names the file, so that an old one can be put away.
-            with open(self._directory / f"{entry.time[:7]}.jsonl", "a", encoding="utf-8") as handle:
-                fcntl.flock(handle, fcntl.LOCK_EX)
-                handle.write(entry.as_line())
-                handle.flush()
-                os.fsync(handle.fileno())
+    def append(self, entry: Entry) -> None:
+        """Append one entry, a whole line even when several workers write at once."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        # The month of the entry names the file, so that an old one can be put away.
+        with (self._directory / f"{entry.time[:7]}.jsonl").open("a", encoding="utf-8") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            handle.write(entry.as_line())
+            handle.flush()
+            os.fsync(handle.fileno())
 
 
 def read_journal(

@@ -67,7 +67,7 @@ class ClusterAction(ActionBase):  # type: ignore[misc]
         plan: Plan,
         task_vars: dict[str, Any],
         *,
-        budget: float = BUDGET,
+        budget: float | None = None,
         stall: float = STALL,
     ) -> dict[str, Any]:
         """Do the steps of `plan` on this host and return one result for all calls.
@@ -87,7 +87,8 @@ class ClusterAction(ActionBase):  # type: ignore[misc]
         book.prepare()
         result["changed"] = False
         try:
-            self._call_until_done(module_name, module_args, plan, task_vars, result, book, budget, stall)
+            seconds = BUDGET if budget is None else budget
+            self._call_until_done(module_name, module_args, plan, task_vars, result, book, seconds, stall)
         except SteelyardError as err:
             result.update(failure(err))
         finally:
@@ -117,7 +118,8 @@ class ClusterAction(ActionBase):  # type: ignore[misc]
             result["applied"] += applied
             result["remaining"] = [i for i in result["remaining"] if i not in applied]
             result["changed"] = result["changed"] or bool(answer.get("changed")) or bool(applied)
-            book.append(self._entries(plan, applied, answer, now - begun, task_vars, failed, result["remaining"]))
+            for entry in self._entries(plan, applied, answer, now - begun, task_vars, failed, result["remaining"]):
+                book.append(entry)
             for line in progress.lines(result["applied"], applied, answer, now):
                 display.display(line)
             if failed:
@@ -195,7 +197,8 @@ def _require_alive(plan: Plan) -> None:
 
 def _stalled(plan: Plan, step: str, seen: str, stall: float) -> GateNotPassed:
     rule = f"step {step} is done within {stall:.0f} s"
-    return GateNotPassed(rule, seen or "no word from it", "correct its cause and run again", f"{plan.service} {plan.cluster}")
+    where = f"{plan.service} {plan.cluster}"
+    return GateNotPassed(rule, seen or "no word from it", "correct its cause and run again", where)
 
 
 def _without_loop_keys(answer: Mapping[str, Any]) -> dict[str, Any]:
