@@ -25,7 +25,7 @@ LONGEST_PAUSE = 5.0
 display = Display()
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     clock = staticmethod(time.monotonic)
     sleep = staticmethod(time.sleep)
 

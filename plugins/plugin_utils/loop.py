@@ -17,11 +17,8 @@ written to the journal, and it is looked whether this run was killed: a worker o
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -35,6 +32,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.errors import (
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.plugin_utils import journal, run
 from ansible_collections.steelyard.stack.plugins.plugin_utils.progress import Progress
+from ansible_collections.steelyard.stack.plugins.plugin_utils.results import show_once, write_result
 
 BUDGET = 10.0
 """Seconds that one remote call may take before it begins no further step."""
@@ -53,7 +51,7 @@ def failure(error: SteelyardError) -> dict[str, Any]:
     return {"failed": True, "msg": str(error), **error.details}
 
 
-class ClusterAction(ActionBase):  # type: ignore[misc]
+class ClusterAction(ActionBase):
     """Base of the action plugins of cluster modules."""
 
     # Two seconds and clocks that a test can turn.
@@ -135,28 +133,11 @@ class ClusterAction(ActionBase):  # type: ignore[misc]
 
     def show_plan(self, plan: Plan, task_vars: Mapping[str, Any]) -> None:
         """Print the plan's table once, from the first host of the play."""
-        if self.is_first_host(task_vars):
-            display.display(plan.as_table())
-
-    @staticmethod
-    def is_first_host(task_vars: Mapping[str, Any]) -> bool:
-        """Return whether this task runs for the first host of the play (of all batches)."""
-        hosts = task_vars.get("ansible_play_hosts_all") or [task_vars.get("inventory_hostname")]
-        return bool(hosts[0] == task_vars.get("inventory_hostname"))
+        show_once(display, task_vars, plan.as_table())
 
     def finish(self, result: dict[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
-        """Write the result as JSON to $STEELYARD_RESULT_DIR, when it is set, and return it.
-
-        The files' names sort in the order of writing. They are private: a result names hosts and steps.
-        """
-        directory = os.environ.get("STEELYARD_RESULT_DIR", "")
-        if directory:
-            host = str(task_vars.get("inventory_hostname", ""))
-            about = {"action": self._task.action, "host": host, "run": run.run_id(), "check": self._task.check_mode}
-            path = Path(directory) / f"{time.time_ns()}-{os.getpid()}.json"
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as handle:
-                json.dump({**about, **result}, handle, default=str)
+        """Write the result where the command reads it, if it asked for that, and return it."""
+        write_result(task_vars, self._task.action, {**result, "check": self._task.check_mode})
         return result
 
     def _lease(self, module_args: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
