@@ -3,7 +3,7 @@
 #   VERBOSE=1                show the output of parts as it comes PYTEST_ARGS=…   more arguments for pytest
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick test-all lint format docs sanity bench faults venv engine image setup lock build clean distclean
+.PHONY: help demo test test-quick test-all lint format docs sanity molecule bench faults tools venv engine image setup lock build clean distclean
 
 PY := .venv/bin/python
 PARTS := $(PY) tools/run_parts.py $(if $(VERBOSE),--verbose)
@@ -29,7 +29,7 @@ test-quick: venv ## Unit tests and lint that need no container (under 2 minutes)
 test-all: setup ## Every scenario, fault and bench; takes hours
 	@$(PARTS) --suite all
 
-lint: venv ## ruff, mypy, yamllint, ansible-lint, shellcheck, and whether docs and specs agree
+lint: tools ## ruff, mypy, yamllint, ansible-lint, shellcheck, and whether docs and specs agree
 	@$(PARTS) --suite lint
 
 format: venv ## Format the Python files
@@ -41,11 +41,17 @@ docs: venv ## Write the pages that are made from argument specs and module docum
 sanity: venv ## Ansible's own checks (ansible-test sanity)
 	@$(PY) tools/sanity.py --always
 
+molecule: setup ## Each role on shared machines
+	@$(PARTS) --suite molecule
+
 bench: setup ## Measure: no-change run of site.yml, requests a second of nginx
 	@$(PARTS) --suite bench
 
 faults: setup ## Kill the run at every step, cut machines off, and run again
 	@$(PARTS) --suite faults
+
+tools: venv
+	@tools/setup.sh tools
 
 venv: ## Only the virtual environment
 	@tools/setup.sh venv

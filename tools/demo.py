@@ -39,7 +39,9 @@ def run(*words: str | Path) -> None:
     print(f"$ {shlex.join([Path(line[0]).name, *line[1:]])}", flush=True)
     done = subprocess.run([str(BIN / line[0]), *line[1:]], cwd=ROOT, check=False)
     if done.returncode:
-        raise SystemExit(f"demo: that ended with {done.returncode}; the lab is left as it is: steelyard lab status {INVENTORY}")
+        raise SystemExit(
+            f"demo: that ended with {done.returncode}; the lab is left as it is: steelyard lab status {INVENTORY}"
+        )
 
 
 def play(playbook: str, inventory: Path = INVENTORY, *words: str) -> None:

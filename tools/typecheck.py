@@ -17,20 +17,24 @@ TYPES = ROOT / ".venv" / "types"
 STACK = "ansible_collections.steelyard.stack.plugins"
 RUNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("3.10", ("module_utils", "modules")),
-    ("3.11", ("plugin_utils", "action", "lookup", "filter", "callback", "steelyard", "tools")),
+    ("3.11", ("plugin_utils", "action", "lookup", "filter", "callback", "steelyard", "tools", "support")),
 )
+# Folders outside plugins/, each with the folder its modules are imported from.
+OUTSIDE = {"steelyard": ROOT, "tools": ROOT / "tools", "support": ROOT / "tests"}
 
 
 def modules_of(folder: str) -> list[str]:
-    """The importable names of all Python files of a folder of plugins/, or of a folder of the project."""
-    base = ROOT / folder if folder in ("steelyard", "tools") else ROOT / "plugins" / folder
+    """The importable names of all Python files of a folder of plugins/, or of one outside it."""
+    if folder in OUTSIDE:
+        start, base = "", OUTSIDE[folder]
+        paths = (base if base.name == folder else base / folder).rglob("*.py")
+    else:
+        start, base = f"{STACK}.", ROOT / "plugins"
+        paths = (base / folder).rglob("*.py")
     names = []
-    for path in sorted(base.rglob("*.py")):
-        parts = list(path.relative_to(base).with_suffix("").parts)
-        if parts[-1] == "__init__":
-            parts.pop()
-        prefix = folder if base.parent == ROOT else f"{STACK}.{folder}"
-        names.append(".".join([prefix, *parts]))
+    for path in sorted(paths):
+        parts = path.relative_to(base).with_suffix("").parts
+        names.append(start + ".".join(parts[:-1] if parts[-1] == "__init__" else parts))
     return names
 
 
@@ -43,8 +47,10 @@ def run(version: str, folders: tuple[str, ...]) -> int:
     argv = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "--python-version", version]
     for name in names:
         argv += ["-m", name]
+    path = [TYPES, *sorted({*OUTSIDE.values()} - {ROOT})]
+    environment = {**os.environ, "MYPYPATH": os.pathsep.join(map(str, path))}
     print(f"typecheck: {len(names)} modules as Python {version}", flush=True)
-    return subprocess.run(argv, cwd=ROOT, env={**os.environ, "MYPYPATH": str(TYPES)}, check=False).returncode
+    return subprocess.run(argv, cwd=ROOT, env=environment, check=False).returncode
 
 
 def main() -> int:
