@@ -1,0 +1,176 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The API: quotes over HTTP, and as a stream over a websocket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+
+from market_api import feeds
+from market_api.lifecycle import Lifecycle
+from market_api.metrics import Metrics
+from market_api.quotes import SYMBOL, BadQuote, parse_batch
+from market_api.store import MemoryStore, QuoteStore, StoreFull
+from market_api.stream import Stream
+from market_api.web import answer_error, common_middleware, common_routes, read_json, refusal, require_token
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from starlette.requests import Request
+
+    from market_api.quotes import Quote
+    from market_api.settings import Settings
+    from market_api.store import Subscription
+
+log = logging.getLogger(__name__)
+
+LONGEST_WAIT = 30.0  # seconds that a client may wait for a quote's change
+
+
+class Api:
+    """One API process: its store, its feeds and its routes."""
+
+    def __init__(self, settings: Settings, store: QuoteStore) -> None:
+        self.settings, self.store = settings, store
+        self.metrics = Metrics()
+        self.lifecycle = Lifecycle(settings.drain)
+        self.feeds: list[feeds.Feed] = []
+        self.stream = Stream(settings, store, self.lifecycle, self.metrics)
+
+    def application(self) -> Starlette:
+        """Return the ASGI application."""
+        return Starlette(
+            routes=[
+                *common_routes(self.settings, self.lifecycle, self.metrics, self.describe),
+                Route("/quotes", self.list_quotes, methods=["GET"]),
+                Route("/quotes", self.post_quotes, methods=["POST"]),
+                Route("/quotes/{symbol}", self.get_quote, methods=["GET"]),
+                WebSocketRoute("/ws", self.stream.serve),
+            ],
+            middleware=common_middleware(self.metrics, self.lifecycle),
+            exception_handlers={HTTPException: answer_error},
+            lifespan=self.lifespan,
+        )
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        """Run the feeds while the process serves."""
+        async with AsyncExitStack() as stack:
+            stack.callback(self.metrics.close)
+            client = await stack.enter_async_context(feeds.new_client(self.settings))
+            self.feeds = feeds.make_feeds(self.settings, client, self.metrics)
+            tasks = [asyncio.create_task(feed.run(self.store), name=feed.name) for feed in self.feeds]
+            for task in tasks:
+                task.add_done_callback(_report_failure)
+            stack.push_async_callback(_cancel, tasks)
+            stack.enter_context(self.lifecycle.running())
+            yield
+
+    def describe(self) -> dict[str, Any]:
+        """Return the state of the feeds, for /readyz. None of them is needed to be ready."""
+        return {"feeds": {feed.name: "up" if feed.up else "down" for feed in self.feeds}}
+
+    async def list_quotes(self, request: Request) -> Response:
+        """GET /quotes?symbols=A,B: the newest quote of each."""
+        symbols = wanted_symbols(request.query_params.get("symbols", ""))
+        quotes = [quote for quote in await self.store.all() if not symbols or quote.symbol in symbols]
+        return JSONResponse({"quotes": [quote.as_dict() for quote in quotes]})
+
+    async def get_quote(self, request: Request) -> Response:
+        """GET /quotes/SYMBOL; with after=TIME and wait=SECONDS, one later than that, or 204 when none came.
+
+        Times and not sequences: those of several instances can be compared.
+        """
+        symbol = request.path_params["symbol"]
+        after = _number(request, "after", -1.0, float("inf"))
+        wait = _number(request, "wait", 0.0, LONGEST_WAIT)
+        quote = await self.newer(symbol, after, wait)
+        if quote is not None:
+            return JSONResponse(quote.as_dict())
+        if await self.store.get(symbol) is None:
+            raise refusal(404, "the symbol has a quote", repr(symbol)[:80], "see GET /quotes for those that have")
+        return Response(status_code=204)
+
+    async def newer(self, symbol: str, after: float, wait: float) -> Quote | None:
+        """Return the symbol's quote once its time is above `after`; None when `wait` or the process ends first."""
+        with self.store.subscribe(frozenset({symbol})) as changes:
+            quote = await self.store.get(symbol)
+            deadline = time.monotonic() + wait
+            while quote is None or quote.time <= after:
+                left = deadline - time.monotonic()
+                if left <= 0 or not await self._change_within(changes, left):
+                    return None
+                quote = await self.store.get(symbol)
+            return quote
+
+    async def _change_within(self, changes: Subscription, seconds: float) -> bool:
+        changed = asyncio.create_task(changes.next())
+        stopping = asyncio.create_task(self.lifecycle.stopping())
+        try:
+            done, _ = await asyncio.wait((changed, stopping), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancel([changed, stopping])
+        return changed in done
+
+    async def post_quotes(self, request: Request) -> Response:
+        """POST /quotes: one quote, a list of them, or {"quotes": [...]}; needs the token."""
+        require_token(request, self.settings)
+        data = await read_json(request)
+        try:
+            quotes = parse_batch(data, time.time(), "client")
+            kept = await self.store.put(quotes)
+        except BadQuote as err:
+            raise refusal(422, err.rule, err.seen, err.remedy) from None
+        except StoreFull as err:
+            raise refusal(507, str(err), f"{len(quotes)} quotes", "raise MARKET_MAX_SYMBOLS") from None
+        return JSONResponse({"accepted": kept}, 201)
+
+
+def wanted_symbols(text: str) -> frozenset[str]:
+    """Return the symbols of `A,B`; empty when none is named, which means all; raises HTTPException."""
+    symbols = frozenset(part.strip() for part in text.split(",") if part.strip())
+    for symbol in sorted(symbols):
+        if not SYMBOL.fullmatch(symbol):
+            raise refusal(422, "a symbol is up to 16 of A-Z, 0-9, dot and hyphen", repr(symbol)[:80], "write AAPL,MSFT")
+    return symbols
+
+
+def _number(request: Request, name: str, default: float, high: float) -> float:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= high:
+        rule = f"{name} is a number from 0" + (f" to {high:g}" if high < float("inf") else "")
+        raise refusal(422, rule, repr(text)[:80], f"write it as {name}=5")
+    return value
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    """A feed ends only when cancelled; anything else is a fault that must be seen."""
+    if not task.cancelled() and (err := task.exception()) is not None:
+        log.error("feed %s has stopped", task.get_name(), exc_info=err)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def create_app(settings: Settings) -> Starlette:
+    """Return the API with a store in memory. Another store is another argument of Api: nothing else knows which."""
+    return Api(settings, MemoryStore(settings.max_symbols)).application()
