@@ -9,29 +9,31 @@ of it on one host, named by its port: `app@8000.service`.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app.options import CLASS_OPTIONS, RELEASE_OPTIONS
-from ansible_collections.steelyard.stack.plugins.module_utils.app.options import key_problems as _key_problems
+from ansible_collections.steelyard.stack.plugins.module_utils.app.options import ARCHIVES, CLASS_OPTIONS, SLICE_OPTIONS
+from ansible_collections.steelyard.stack.plugins.module_utils.app.readers import (
+    read_command,
+    read_number,
+    read_ports,
+    read_release,
+    read_variables,
+    whole_number,
+)
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host, Listener
 from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_duration, parse_percent, parse_size
+from ansible_collections.steelyard.stack.plugins.module_utils.validate import check
 
 SERVICE = "app"
 ROOT = "/opt/steelyard/app"
 PLACEHOLDERS = ("release", "address", "port", "host", "class", "workers")
-ARCHIVES = (".tar.gz", ".tgz", ".whl")
 WILDCARDS = ("0.0.0.0", "::", "")
 
 _CLASS_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")  # a dash would nest systemd slices
-_VERSION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+!-]{0,63}$")
-_CHECKSUM = re.compile(r"^sha256:[0-9a-f]{64}$")
-_VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,25 @@ class Release:
     def from_dict(cls, raw: Mapping[str, Any]) -> Release:
         """Read back what `as_dict` wrote."""
         return cls(**{**raw, "check": tuple(raw.get("check") or ())})
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The quota of all instances of a host together; 0 is none."""
+
+    cpu_quota: float = 0
+    memory_max: int = 0
+
+    @classmethod
+    def from_vars(cls, raw: object, where: str = "app_slice") -> Slice:
+        """Read `app_slice`; raises Refused with every problem."""
+        wrong = check(raw, SLICE_OPTIONS, where)
+        given = raw if isinstance(raw, Mapping) else {}
+        cpu = read_number(parse_percent, given.get("cpu_quota") or "0", f"{where}.cpu_quota", wrong)
+        memory = read_number(parse_size, given.get("memory_max") or "0", f"{where}.memory_max", wrong)
+        if wrong:
+            raise Refused.of(wrong)
+        return cls(cpu, memory)
 
 
 @dataclass(frozen=True)
@@ -173,147 +194,74 @@ def expand(words: Iterable[str], values: Mapping[str, object]) -> tuple[str, ...
     return tuple(_PLACEHOLDER.sub(lambda m: str(values.get(m.group(1), m.group(0))), word) for word in words)
 
 
-def _text(value: object) -> str:
-    """Return an environment value as text: true and false in lower case, as they were written in YAML."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _words(value: object, where: str, problems: list[Problem]) -> tuple[str, ...]:
-    try:
-        words = tuple(str(v) for v in value) if isinstance(value, list | tuple) else tuple(shlex.split(str(value)))
-    except ValueError as err:
-        problems.append(Problem(where, "a command's quotes are closed", str(err), "close the quote"))
-        return ()
-    for word in words:
-        for name in _PLACEHOLDER.findall(word):
-            if name not in PLACEHOLDERS:
-                known = ", ".join("{" + p + "}" for p in PLACEHOLDERS)
-                problems.append(Problem(where, "a placeholder is known", "{" + name + "}", f"known are {known}"))
-    if words and not words[0].startswith(("/", "{release}")):
-        remedy = "start it with {release}/ or /; no shell looks in PATH"
-        problems.append(Problem(where, "a command starts with an absolute path", words[0], remedy))
-    if any(_CONTROL.search(w) for w in words):
-        problems.append(Problem(where, "a command holds no control characters", repr(words), "remove them"))
-    return words
-
-
-def _release(raw: object, where: str, problems: list[Problem]) -> Release:
-    if not isinstance(raw, Mapping):
-        problems.append(Problem(where, "a class states its release", repr(raw), "give version, src and checksum"))
-        return Release("", "", "")
-    problems += _key_problems(raw, RELEASE_OPTIONS, where)
-    version, src, checksum = (str(raw.get(k) or "") for k in ("version", "src", "checksum"))
-    if not _VERSION.match(version):
-        remedy = 'write it as "1.4.2", in quotes'
-        problems.append(Problem(f"{where}.version", "a version is letters, digits and ._+-", repr(version), remedy))
-    if not src.split("?", 1)[0].endswith(ARCHIVES):
-        problems.append(Problem(f"{where}.src", "a release is an archive or a wheel", repr(src),
-                                f"give a path or URL that ends in {', '.join(ARCHIVES)}"))  # fmt: skip
-    if "://" in src and not src.startswith(("http://", "https://")):
-        problems.append(Problem(f"{where}.src", "a release comes over http(s) or from a path", src, "change the URL"))
-    if not _CHECKSUM.match(checksum):
-        remedy = f"take it from `sha256sum {src.rsplit('/', 1)[-1] or 'ARCHIVE'}` and write sha256:<64 hex digits>"
-        problems.append(Problem(f"{where}.checksum", "a release has a sha256 checksum", repr(checksum), remedy))
-    check = _words(raw.get("check") or "", f"{where}.check", problems)
-    return Release(version, src, checksum, check, bool(raw.get("remote_src", False)))
-
-
-def _ports(raw: object, where: str, problems: list[Problem]) -> tuple[int, ...]:
-    values = raw if isinstance(raw, list | tuple) else [raw]
-    ports: list[int] = []
-    for value in values:
-        text = str(value)
-        if not (text.isdigit() and 0 < int(text) < 65536) or isinstance(value, bool):
-            problems.append(Problem(where, "a port is between 1 and 65535", repr(value), "correct the port"))
-        elif int(text) in ports:
-            problems.append(Problem(where, "a port is listed once", text, "remove it, or give another one"))
-        else:
-            ports.append(int(text))
-    return tuple(ports)
-
-
-def _variables(raw: object, where: str, secret: bool, problems: list[Problem]) -> dict[str, str]:
-    if not isinstance(raw, Mapping):
-        seen = "not a mapping" if secret else repr(raw)
-        problems.append(Problem(where, "variables are a mapping of names to values", seen, "write NAME: value"))
-        return {}
-    for name, value in raw.items():
-        if not _VARIABLE.match(str(name)) or str(name).startswith("STEELYARD_"):
-            rule = "a variable is letters, digits and _, and does not start with STEELYARD_"
-            problems.append(Problem(where, rule, repr(name), "rename it"))
-        if isinstance(value, Mapping | list | tuple) or value is None:
-            seen = type(value).__name__
-            problems.append(Problem(f"{where}.{name}", "a variable's value is text", seen, "quote it, or use to_json"))
-        elif _CONTROL.search(_text(value)):
-            problems.append(Problem(f"{where}.{name}", "a value holds no control characters", "one", "remove it"))
-        elif secret and not _text(value):
-            problems.append(Problem(f"{where}.{name}", "a secret is not empty", "empty", "give it in a vault"))
-    return {str(k): _text(v) for k, v in raw.items()}
-
-
-def _number(parse: Any, raw: object, where: str, problems: list[Problem]) -> Any:
-    try:
-        return parse(raw, where)
-    except SteelyardError as err:
-        problems += err.problems
-        return 0
-
-
-def _whole(raw: object, where: str) -> int:
-    if isinstance(raw, bool) or not str(raw).isdigit() or int(str(raw)) < 1:
-        raise Refused("a whole number of at least 1", repr(raw), "correct the number", where)
-    return int(str(raw))
-
-
 def read_class(name: str, raw: object, where: str = "") -> tuple[AppClass | None, list[Problem]]:
     """Return the class that `raw` states, or None with everything that is wrong with it."""
     where = where or f"app_classes.{name}"
-    problems: list[Problem] = []
+    typed = check(raw, CLASS_OPTIONS, where)
     if not _CLASS_NAME.match(name):
         rule = "a class is named with lower-case letters, digits and _"
-        problems.append(Problem(where, rule, repr(name), "rename the class"))
+        typed.append(Problem(where, rule, repr(name), "rename the class"))
     if not isinstance(raw, Mapping):
-        return None, [*problems, Problem(where, "a class is a mapping", repr(raw), "give release, ports and command")]
-    problems += _key_problems(raw, CLASS_OPTIONS, where)
+        return None, typed
+    wrong: list[Problem] = []
 
     def given(key: str) -> Any:
         value = raw.get(key)
         return CLASS_OPTIONS[key].get("default") if value is None else value
 
     def number(parse: Any, key: str) -> Any:
-        return _number(parse, given(key), f"{where}.{key}", problems)
+        return read_number(parse, given(key), f"{where}.{key}", wrong)
 
-    command = _words(given("command") or "", f"{where}.command", problems)
-    if not command:
-        problems.append(Problem(f"{where}.command", "a class states its command", "none", "e.g. {release}/bin/serve"))
-    paths = {key: str(given(key)) for key in ("health", "readiness")}
-    for key, path in paths.items():
-        if path and (not path.startswith("/") or re.search(r"[\s\x00-\x1f]", path)):
-            problems.append(Problem(f"{where}.{key}", "a check is a path", repr(path), "start it with /, or leave it"))
-    environment = _variables(given("environment"), f"{where}.environment", False, problems)
-    secrets = _variables(given("secrets"), f"{where}.secrets", True, problems)
-    for both in sorted(set(environment) & set(secrets)):
-        problems.append(Problem(where, "a variable is in environment or in secrets", both, "keep it in secrets"))
+    release = read_release(given("release"), f"{where}.release", PLACEHOLDERS, wrong)
     found = AppClass(
         name=name,
         group=str(given("group") or name),
-        ports=_ports(given("ports"), f"{where}.ports", problems),
-        release=_release(raw.get("release"), f"{where}.release", problems),
-        command=command,
+        ports=read_ports(given("ports"), f"{where}.ports", wrong),
+        release=Release(**release),
+        command=read_command(given("command"), f"{where}.command", PLACEHOLDERS, wrong),
         address=str(given("address")),
-        workers=number(_whole, "workers"),
-        environment=environment,
-        secrets=secrets,
+        workers=number(whole_number, "workers"),
+        health=str(given("health")),
+        readiness=str(given("readiness")),
+        environment=read_variables(given("environment"), f"{where}.environment", False, wrong),
+        secrets=read_variables(given("secrets"), f"{where}.secrets", True, wrong),
         cpu_quota=number(parse_percent, "cpu_quota"),
         memory_max=number(parse_size, "memory_max"),
         stop_deadline=number(parse_duration, "stop_deadline"),
         start_deadline=number(parse_duration, "start_deadline"),
-        keep_releases=number(_whole, "keep_releases"),
-        allow_from=tuple(str(g) for g in given("allow_from")),
-        allow_from_networks=tuple(str(n) for n in given("allow_from_networks")),
-        **paths,
+        keep_releases=number(whole_number, "keep_releases"),
+        allow_from=_texts(given("allow_from")),
+        allow_from_networks=_texts(given("allow_from_networks")),
     )
+    wrong += _class_problems(found, where)
+    known = tuple(p.where for p in typed)
+    problems = typed + [p for p in wrong if p.where not in known and not _required(typed, p.where)]
     return (None if problems else found), problems
+
+
+def _texts(raw: object) -> tuple[str, ...]:
+    return tuple(str(item) for item in raw) if isinstance(raw, (list, tuple)) else ()
+
+
+def _required(typed: Iterable[Problem], where: str) -> bool:
+    """Whether the key itself was already said to be missing."""
+    parent, _dot, key = where.rpartition(".")
+    return any(p.where == parent and p.rule == f"{key} is required" for p in typed)
+
+
+def _class_problems(cls: AppClass, where: str) -> list[Problem]:
+    found = []
+    for key, path in (("health", cls.health), ("readiness", cls.readiness)):
+        if path and (not path.startswith("/") or re.search(r"[\s\x00-\x1f]", path)):
+            remedy = "start it with /, or leave it out for a TCP check"
+            found.append(Problem(f"{where}.{key}", "a check is a path", repr(path), remedy))
+    for key, seconds in (("stop_deadline", cls.stop_deadline), ("start_deadline", cls.start_deadline)):
+        if seconds == 0:
+            found.append(Problem(f"{where}.{key}", "a deadline is longer than nothing", "0", "write it as 20s"))
+    for both in sorted(set(cls.environment) & set(cls.secrets)):
+        rule = "a variable is in environment or in secrets"
+        found.append(Problem(f"{where}.environment.{both}", rule, "in both", "keep it in secrets"))
+    return found
 
 
 def classes_from_vars(variables: Mapping[str, Any]) -> dict[str, AppClass]:
@@ -336,7 +284,7 @@ def _ports_on(cls: AppClass, host: Host) -> tuple[int, ...]:
     if cls.name not in own:
         return cls.ports
     problems: list[Problem] = []
-    ports = _ports(own[cls.name], f"{host.name}: app_ports.{cls.name}", problems)
+    ports = read_ports(own[cls.name], f"{host.name}: app_ports.{cls.name}", problems)
     if problems:
         raise Refused.of(problems)
     return ports
@@ -357,7 +305,7 @@ def _instance(cls: AppClass, host: Host, port: int, state: str) -> Instance:
     )  # fmt: skip
 
 
-def instances_of(fleet: Fleet, host: Host) -> tuple[Instance, ...]:
+def instances_of(fleet: Fleet, host: Host) -> tuple[Instance, ...]:  # noqa: ARG001 (one shape for all services)
     """Return the instances that the inventory places on `host`, ordered by port; raises Refused.
 
     On a leaving host they are returned with that state: pools drain them, and only then are they removed.

@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem
+ARCHIVES = (".tar.gz", ".tgz", ".whl")
 
 Options = Mapping[str, Mapping[str, Any]]
 
@@ -30,7 +29,7 @@ CLASS_OPTIONS: Options = {
     "health": {"type": "str", "default": ""},
     "readiness": {"type": "str", "default": ""},
     "environment": {"type": "dict", "default": {}},
-    "secrets": {"type": "dict", "default": {}},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
     "cpu_quota": {"type": "str", "default": "0"},
     "memory_max": {"type": "str", "default": "0"},
     "stop_deadline": {"type": "str", "default": "20s"},
@@ -44,17 +43,3 @@ SLICE_OPTIONS: Options = {
     "cpu_quota": {"type": "str", "default": "0"},
     "memory_max": {"type": "str", "default": "0"},
 }
-
-
-def key_problems(raw: Mapping[str, Any], options: Options, where: str) -> list[Problem]:
-    """Return what is unknown (with the nearest known key) or missing in one mapping."""
-    found = []
-    for key in raw:
-        if key not in options:
-            near = difflib.get_close_matches(str(key), list(options), 1)
-            remedy = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(options))}"
-            found.append(Problem(where, "a key is known", str(key), remedy))
-    for key, option in options.items():
-        if option.get("required") and raw.get(key) is None:
-            found.append(Problem(where, "a required key is given", f"no {key}", f"add {key}"))
-    return found
