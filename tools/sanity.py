@@ -28,7 +28,7 @@ CACHE = Path(os.environ.get("STEELYARD_CACHE") or Path.home() / ".cache" / "stee
 CHECKED = ("plugins/", "meta/", "galaxy.yml", "tests/config.yml", "tests/sanity/", "roles/", "playbooks/", "README.md")
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 # yamllint and shellcheck have a part of their own with the project's settings, for all files.
-SKIPPED = ("yamllint", "shellcheck", "pep8", "pylint")
+SKIPPED = ("yamllint", "shellcheck")
 BOOTSTRAP = "import ensurepip\nensurepip.bootstrap(upgrade=True, default_pip=True)\n"
 
 
