@@ -164,13 +164,21 @@ part_venv() {
   say ".venv is ready"
 }
 
-part_engine() { "$VENV/bin/python" -m steelyard.lab.engine ensure; }
+part_engine() {
+  command -v ssh >/dev/null || apt_install "reaching the stand-ins" openssh-client
+  "$VENV/bin/python" -m steelyard.lab.engine ensure
+}
 
 part_image() { "$VENV/bin/python" -m steelyard.lab.image ensure "${STEELYARD_LAB_OS:-trixie}"; }
 
-part_loads() { apt_install "the load generators" hey wrk; }
+part_loads() {
+  command -v hey >/dev/null || apt_install "a load generator" hey
+  command -v wrk >/dev/null || apt_install "a load generator" wrk
+}
 
-part_tools() { apt_install "the lint of shell scripts" shellcheck; }
+part_tools() {
+  command -v shellcheck >/dev/null || apt_install "the lint of shell scripts" shellcheck
+}
 
 main() {
   [[ $# -gt 0 ]] || die "no part named" "one or more of: venv engine image loads tools"
