@@ -45,6 +45,8 @@ def run(version: str, folders: tuple[str, ...]) -> int:
         print(f"typecheck: no module found in {', '.join(folders)}")
         return 1
     argv = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "--python-version", version]
+    # Without a cache: it is quick, and modules that come and go leave stale answers in one.
+    argv += ["--cache-dir", os.devnull]
     for name in names:
         argv += ["-m", name]
     path = [TYPES, *sorted({*OUTSIDE.values()} - {ROOT})]
