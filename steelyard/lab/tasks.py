@@ -1,0 +1,315 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The verbs of `steelyard lab`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size, parse_size
+from invoke import Collection, Exit, task
+
+from steelyard import console
+from steelyard.lab import cache, faults, lab, secure
+from steelyard.lab import up as bring_up
+from steelyard.lab.inventory import VaultOptions, read_inventory
+from steelyard.lab.lab import Lab
+from steelyard.lab.model import Inventory, SeenLab
+
+HELP = {
+    "inventory": "the inventory's folder or file",
+    "host": "host names, after the inventory",
+    "name": "the lab's name, where it is not that of the inventory's folder",
+    "vault_id": "vault identity, as Ansible takes it; may be repeated",
+    "vault_password_file": "file with the vault's password; may be repeated",
+    "ask_vault_password": "ask for the vault's password",
+    "json": "print JSON for programs",
+}
+VAULT = ["vault_id", "vault_password_file"]
+
+
+def _help(*names: str, **own: str) -> dict[str, str]:
+    return {name.replace("_", "-"): HELP[name] for name in names} | own
+
+
+@task(
+    positional=["inventory"],
+    iterable=VAULT,
+    auto_shortflags=False,
+    help=_help(
+        "inventory", "name", *VAULT, "ask_vault_password", memory="memory for all stand-ins together, e.g. 4gb"
+    ),
+)
+def up(
+    _context: Any,
+    inventory: str,
+    name: str = "",
+    memory: str = "",
+    vault_id: Sequence[str] = (),
+    vault_password_file: Sequence[str] = (),
+    ask_vault_password: bool = False,
+) -> None:
+    """
+    Give every host of an inventory a stand-in, and write the overlay inventory.
+
+    Done again, it adds hosts that the inventory gained and starts those that stopped; nothing else changes.
+
+    Examples:
+      steelyard lab up inventories/market
+      steelyard lab up inventories/market --name second --memory 4gb
+      steelyard lab up inventories/ape --vault-password-file ~/.vault
+    """
+    vault = VaultOptions(tuple(vault_id), tuple(vault_password_file), ask_vault_password)
+    found = lab.find_lab(inventory, name or None)
+    result = bring_up.up(found, vault, parse_size(memory, "--memory") if memory else None)
+    state = "is up" if result.changed else "was up already, nothing changed"
+    console.say(f"Lab {found.name} {state}: {len(result.plan.stand_ins)} stand-ins on {result.plan.subnet}.")
+    for host in result.plan.gone:
+        console.say(
+            f"{host} is no longer in the inventory; remove its stand-in with: "
+            f"steelyard lab down {shlex.quote(inventory)} {host}"
+        )
+    extra = " ".join(shlex.quote(argument) for argument in vault.argv())
+    console.say("Go on with:")
+    line = f"ansible-playbook -i {shlex.quote(inventory)} -i {shlex.quote(_short(found.place.folder))}"
+    console.say(f"  {line} {extra + ' ' if extra else ''}playbooks/site.yml")
+
+
+@task(
+    positional=["inventory"],
+    iterable=["host"],
+    auto_shortflags=False,
+    help=_help("inventory", "host", "name", cache="also remove the package caches that labs share"),
+)
+def down(_context: Any, inventory: str, host: Sequence[str] = (), name: str = "", cache: bool = False) -> None:
+    """
+    Remove a lab: its containers, network and overlay, and nothing else.
+
+    With hosts, only their stand-ins. The package caches are kept for the next lab unless --cache is given.
+
+    Examples:
+      steelyard lab down inventories/market
+      steelyard lab down inventories/market api3
+      steelyard lab down inventories/market --cache
+    """
+    found = lab.find_lab(inventory, name or None)
+    removed = lab.down(found, host)
+    removed += _clean_cache(found, cache)
+    for what in removed:
+        console.say(f"removed {what}")
+    if not removed:
+        console.say(f"Lab {found.name} was not there.")
+
+
+def _clean_cache(found: Lab, everything: bool) -> list[str]:
+    if everything:
+        return cache.remove(found.client)
+    cache.release(found.client)
+    return []
+
+
+@task(
+    positional=["inventory"],
+    iterable=VAULT,
+    auto_shortflags=False,
+    help=_help("inventory", "name", "json", *VAULT, "ask_vault_password"),
+)
+def status(
+    _context: Any,
+    inventory: str,
+    name: str = "",
+    json: bool = False,
+    vault_id: Sequence[str] = (),
+    vault_password_file: Sequence[str] = (),
+    ask_vault_password: bool = False,
+) -> None:
+    """
+    Show a lab's stand-ins: host, address, groups, memory, CPUs, release and state.
+
+    Examples:
+      steelyard lab status inventories/market
+      steelyard lab status inventories/market --json
+    """
+    found = lab.find_lab(inventory, name or None)
+    vault = VaultOptions(tuple(vault_id), tuple(vault_password_file), ask_vault_password)
+    rows = status_rows(read_inventory(Path(inventory), vault), found.seen(), found.cuts())
+    if json:
+        console.as_json({"lab": found.name, "overlay": str(found.place.folder), "hosts": rows})
+        return
+    columns = ("host", "address", "groups", "memory", "cpus", "release", "state")
+    cells = [
+        (
+            row["host"],
+            row["address"] or "-",
+            ", ".join(row["groups"]),
+            format_size(row["memory"]) if row["memory"] else "-",
+            f"{row['cpus']:g}" if row["cpus"] else "-",
+            row["release"],
+            row["state"] + (f", cut from {', '.join(row['cut_from'])}" if row["cut_from"] else ""),
+        )
+        for row in rows
+    ]
+    console.table(columns, cells)
+
+
+def status_rows(inventory: Inventory, seen: SeenLab, cuts: faults.Cuts) -> list[dict[str, Any]]:
+    """Return one row for every host of the inventory, and for stand-ins it no longer names. Pure."""
+    rows = []
+    names = {host.name for host in inventory.hosts}
+    for name in [*(host.name for host in inventory.hosts), *(s.host for s in seen.stand_ins if s.host not in names)]:
+        host, have = inventory.host(name), seen.stand_in(name)
+        state = have.state if have else "no stand-in"
+        if host is None:
+            state += ", not in the inventory"
+        cut_from = [faults.ALL] if name in cuts.isolated else list(cuts.peers_of(name))
+        rows.append(
+            {
+                "host": name,
+                "address": str(have.address) if have else None,
+                "groups": list(host.groups) if host else [],
+                "memory": have.memory if have else None,
+                "cpus": have.cpus if have else None,
+                "release": have.os if have else (host.os if host else ""),
+                "state": state,
+                "cut_from": cut_from,
+            }
+        )
+    return rows
+
+
+@task(positional=["inventory", "host"], auto_shortflags=False, help=_help("inventory", "name", host="the host"))
+def ssh(_context: Any, inventory: str, host: str, name: str = "") -> None:
+    """
+    Open a shell on a stand-in.
+
+    Example:
+      steelyard lab ssh inventories/market api1
+    """
+    found = lab.find_lab(inventory, name or None)
+    stand_in = lab.pick(found.seen(), [host])[0]
+    argv = ["ssh"]
+    for option in secure.ssh_options(found.place.ssh):
+        argv += option.split(" ", 1)
+    argv += ["-i", str(found.place.ssh / "id_ed25519"), f"{secure.LOGIN_USER}@{stand_in.address}"]
+    os.execvp("ssh", argv)  # noqa: S606 - an argument list, and the user's own terminal
+
+
+@task(
+    name="exec",
+    positional=["inventory", "host"],
+    auto_shortflags=False,
+    help=_help("inventory", "name", host="the host", root="as root"),
+)
+def execute(context: Any, inventory: str, host: str, name: str = "", root: bool = False) -> None:
+    """
+    Run a command on a stand-in over SSH, and end with its exit status.
+
+    Examples:
+      steelyard lab exec inventories/market api1 -- systemctl --failed
+      steelyard lab exec inventories/market api1 --root -- nft list ruleset
+    """
+    argv = shlex.split(context.config.get("steelyard_remainder", ""))
+    if not argv:
+        raise Refused("a command follows --", "none", "for example: steelyard lab exec INVENTORY HOST -- uptime")
+    found = lab.find_lab(inventory, name or None)
+    stand_in = lab.pick(found.seen(), [host])[0]
+    command = shlex.join(["sudo", "-n", "--", *argv] if root else argv)
+    with secure.connect(stand_in.address, found.place.ssh, timeout=10) as connection:
+        result = connection.run(command, warn=True, in_stream=False, pty=False, echo=False)
+    sys.stdout.flush()
+    raise Exit(code=result.exited)
+
+
+@task(positional=["inventory"], iterable=["host"], auto_shortflags=False, help=_help("inventory", "host", "name"))
+def kill(_context: Any, inventory: str, host: Sequence[str] = (), name: str = "") -> None:
+    """
+    Stop stand-ins as a power failure does.
+
+    Example:
+      steelyard lab kill inventories/market api1
+    """
+    found = lab.find_lab(inventory, name or None)
+    lab.kill(found, lab.pick(found.seen(), _named(host)))
+    console.say(f"killed {', '.join(host)}")
+
+
+@task(positional=["inventory"], iterable=["host"], auto_shortflags=False, help=_help("inventory", "host", "name"))
+def start(_context: Any, inventory: str, host: Sequence[str] = (), name: str = "") -> None:
+    """
+    Start stand-ins that were killed, at the same addresses, and wait until they can be worked with.
+
+    Example:
+      steelyard lab start inventories/market api1
+    """
+    found = lab.find_lab(inventory, name or None)
+    lab.start(found, lab.pick(found.seen(), _named(host)))
+    console.say(f"started {', '.join(host)}")
+
+
+def _named(hosts: Sequence[str]) -> Sequence[str]:
+    if not hosts:
+        raise Refused("hosts are named", "none", "name them after the inventory")
+    return hosts
+
+
+@task(
+    positional=["inventory"],
+    iterable=["host"],
+    auto_shortflags=False,
+    help=_help("inventory", "host", "name", control="cut the control machine off too"),
+)
+def cut(_context: Any, inventory: str, host: Sequence[str] = (), name: str = "", control: bool = False) -> None:
+    """
+    Cut the network between stand-ins, both ways; open connections stop too. SSH from here stays.
+
+    Examples:
+      steelyard lab cut inventories/market api1 lb1      (between these two)
+      steelyard lab cut inventories/market api1 all      (from every other stand-in)
+      steelyard lab cut inventories/market api1 --control  (from everything)
+    """
+    found = lab.find_lab(inventory, name or None)
+    seen = found.seen()
+    lab.pick(seen, [item for item in host if item != faults.ALL])
+    everyone = [stand_in.host for stand_in in seen.stand_ins]
+    _change_cuts(found, faults.cut(found.cuts(), host, everyone, control))
+
+
+@task(positional=["inventory"], iterable=["host"], auto_shortflags=False, help=_help("inventory", "host", "name"))
+def heal(_context: Any, inventory: str, host: Sequence[str] = (), name: str = "") -> None:
+    """
+    Join what was cut: between the named hosts, all cuts of one host, or all.
+
+    Examples:
+      steelyard lab heal inventories/market
+      steelyard lab heal inventories/market api1
+      steelyard lab heal inventories/market api1 lb1
+    """
+    found = lab.find_lab(inventory, name or None)
+    lab.pick(found.seen(), [item for item in host if item != faults.ALL])
+    _change_cuts(found, faults.heal(found.cuts(), host))
+
+
+def _change_cuts(found: Lab, cuts: faults.Cuts) -> None:
+    lab.change_cuts(found, cuts)
+    for pair in cuts.as_dict()["pairs"]:
+        console.say(f"cut: {' - '.join(pair)}")
+    for host in sorted(cuts.isolated):
+        console.say(f"cut: {host} from everything")
+    if not cuts.pairs and not cuts.isolated:
+        console.say("No cuts.")
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+namespace = Collection("lab")
+for _verb in (up, down, status, ssh, execute, kill, start, cut, heal):
+    namespace.add_task(_verb)
+namespace.__doc__ = "Rehearse on stand-ins: a container for every host of any inventory."
