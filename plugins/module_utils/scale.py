@@ -1,0 +1,109 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which machines a scaling step concerns, and the one plan that the services' plans make together. Pure.
+
+Knows no service's protocol: services answer with plans, this module decides who is contacted and in which
+order the parts run. The parts:
+
+- `balance`: keeps the pools (asked first: they know who is a member),
+- `look`: might join, leave, or serve somebody who does; read before anything is decided,
+- `join`: is prepared and started before it is added anywhere,
+- `serve`: lets a joining or leaving host in or out by its firewall,
+- `leave`: is stopped and cleaned after nobody uses it any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from ansible_collections.steelyard.stack.plugins.module_utils import services
+from ansible_collections.steelyard.stack.plugins.module_utils.fingerprint import fingerprint
+from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host
+from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
+
+ADDING = frozenset({"add"})
+TAKING = frozenset({"drain", "remove"})
+
+
+def leaving(host: Host) -> bool:
+    """Return whether the inventory takes the applications of this host away."""
+    return host.state_of("app") == "leaving"
+
+
+def hosts_to_look_at(fleet: Fleet, pool_plans: Iterable[Plan]) -> tuple[str, ...]:
+    """Return, in inventory order, the hosts that must be read before a scaling plan can be made.
+
+    These are the hosts that a pool would gain, those that leave, those whose classes are in no pool (only
+    they know what runs there), and whoever lets one of them in by its firewall.
+    """
+    moving = {s.args["host"] for p in pool_plans for s in p.steps if s.verb in ADDING}
+    moving |= {h.name for h in fleet.hosts if leaving(h)}
+    moving |= set(services.hosts_outside_pools(fleet))
+    serving = set(hosts_serving(fleet, moving))
+    return tuple(h.name for h in fleet.hosts if h.name in moving | serving)
+
+
+def hosts_serving(fleet: Fleet, moving: Iterable[str]) -> tuple[str, ...]:
+    """Return the hosts with a listener that names a group of one of the `moving` hosts."""
+    groups = {g for name in moving for g in fleet.host(name).groups}
+    return tuple(
+        h.name for h in fleet.hosts if any(groups & set(listener.groups) for listener in services.listeners(fleet, h))
+    )
+
+
+def parts(
+    fleet: Fleet, pools: Iterable[Plan], app: Mapping[str, Plan], firewall: Mapping[str, Plan]
+) -> dict[str, tuple[str, ...]]:
+    """Return the parts of each host that has something to do: balance, join, leave, serve."""
+    balancing = {name for p in pools for s in p.steps for name in s.hosts}
+    found: dict[str, tuple[str, ...]] = {}
+    for host in fleet.hosts:
+        own = ["balance"] if host.name in balancing else []
+        if host.name in app and leaving(host):
+            own.append("leave")
+        elif host.name in app and app[host.name].steps:
+            own.append("join")
+        elif host.name in firewall and firewall[host.name].steps:
+            own.append("serve")
+        if own:
+            found[host.name] = tuple(own)
+    return found
+
+
+def assemble(fleet: Fleet, pools: Iterable[Plan], app: Mapping[str, Plan], firewall: Mapping[str, Plan]) -> Plan:
+    """Return the whole scaling plan in the order in which it is run.
+
+    Start what joins, let it in, add it, drain and remove what leaves, stop that, shut it out.
+    """
+    pool_plans = tuple(pools)
+    found = parts(fleet, pool_plans, app, firewall)
+    joining, serving, leavers = ([h for h, own in found.items() if p in own] for p in ("join", "serve", "leave"))
+    members = tuple(s for p in pool_plans for s in p.steps)
+    steps = (
+        *_steps_of(app, joining),
+        *_steps_of(firewall, serving),
+        *(s for s in members if s.verb not in TAKING),
+        *(s for s in members if s.verb in TAKING),
+        *_steps_of(app, leavers),
+        *_steps_of(firewall, leavers),
+    )
+    everything = (*pool_plans, *app.values(), *firewall.values())
+    return Plan(
+        service="fleet",
+        cluster="main",
+        steps=steps,
+        refusals=tuple(r for p in everything for r in p.refusals),
+        notes=tuple(dict.fromkeys(n for p in everything for n in p.notes)),
+        fingerprint=fingerprint([p.fingerprint for p in everything], [s.id for s in steps]),
+    )
+
+
+def _steps_of(plans: Mapping[str, Plan], hosts: Iterable[str]) -> tuple[Step, ...]:
+    """Return the steps of these hosts' plans, each said to be on its host."""
+    return tuple(_on(step, host) for host in hosts if host in plans for step in plans[host].steps)
+
+
+def _on(step: Step, host: str) -> Step:
+    subject = step.subject if host in step.subject else f"{step.subject} on {host}"
+    return replace(step, id=step.id if step.id.startswith(host) else f"{host}/{step.id}", subject=subject, hosts=(host,))

@@ -1,0 +1,50 @@
+"""The fleet as site.yml builds it, and the second run that changes nothing."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+
+import pytest
+from support.rehearsal import Rehearsal
+
+pytestmark = pytest.mark.core
+
+
+def whoami(url: str, times: int) -> set[str]:
+    """Return the hosts that answered `times` requests through the balancer."""
+    hosts = set()
+    for _ in range(times):
+        with urllib.request.urlopen(f"{url}/whoami", timeout=10) as answer:
+            hosts.add(json.load(answer)["host"])
+    return hosts
+
+
+def started_at(fleet: Rehearsal) -> dict[str, str]:
+    """Return when each service of the fleet was started, by host."""
+    show = "systemctl show --property=Id,MainPID,ExecMainStartTimestampMonotonic nginx.service 'app@*.service' ssh.service"
+    return {host: fleet.shell(host, show) for host in ("lb1", "api1", "api2", "worker1")}
+
+
+def test_requests_reach_every_api_host(fleet: Rehearsal, url: str) -> None:
+    assert whoami(url, 20) == {"api1", "api2"}
+
+
+def test_second_run_changes_nothing_and_restarts_nothing(fleet: Rehearsal) -> None:
+    before = started_at(fleet)
+    second = fleet.play("site").ok()
+    assert second.stats, "the run recorded no recap"
+    assert second.changed == {}
+    assert started_at(fleet) == before
+
+
+def test_verify_passes(fleet: Rehearsal) -> None:
+    assert fleet.play("verify").ok().changed == {}
+
+
+def test_every_service_listens_only_where_the_inventory_says(fleet: Rehearsal) -> None:
+    for host, wanted in {"lb1": {22, 80}, "api1": {22, 8000}, "worker1": {22, 9000}}.items():
+        lines = fleet.shell(host, "ss -Hltn").split("\n")
+        local = [line.split()[3] for line in lines if line.startswith("LISTEN")]
+        open_ports = {int(a.rpartition(":")[2]) for a in local if not a.startswith(("127.", "[::1]"))}
+        assert open_ports == wanted, host

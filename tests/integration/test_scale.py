@@ -1,0 +1,79 @@
+"""Scaling the fleet out and in: the plan is the deed, no client notices, and a killed run is finished by the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support.load import load
+from support.rehearsal import Rehearsal
+from support.runs import Run
+from support.state import assert_gone, assert_member, served_by
+
+pytestmark = pytest.mark.core
+
+
+@pytest.fixture
+def spare(fleet: Rehearsal) -> Iterator[Rehearsal]:
+    """The fleet with a bare stand-in api3 in the inventory; it has left, and its line is deleted, afterwards."""
+    fleet.add_host("api", "api3", lab_memory="384mb")
+    fleet.lab("up").ok()
+    yield fleet
+    fleet.mark("api", "api3", steelyard_state="leaving")
+    fleet.play("scale").ok()
+    fleet.drop_host("api", "api3")
+    fleet.lab("up").ok()
+
+
+def steps(plan: Run) -> list[str]:
+    """Return the step ids of the plan that a run wrote, in order."""
+    return [s["id"] for s in plan.result("scale")["plan"]["steps"]]
+
+
+def test_nothing_to_scale_contacts_no_api_host(fleet: Rehearsal) -> None:
+    dry = fleet.play("scale", "--check", "--diff").ok()
+    assert "nothing to do" in dry.output
+    assert dry.contacted.isdisjoint({"api1", "api2"})
+
+
+def test_out_and_in_under_load(spare: Rehearsal, url: str) -> None:
+    with load(f"{url}/quotes") as kept, load(f"{url}/quotes", clients=2, keepalive=False) as fresh:
+        dry = spare.play("scale", "--check", "--diff").ok()
+        assert "add/api/api3:8000" in steps(dry)
+        assert "api3" in dry.output
+        assert served_by(url).keys() == {"api1", "api2"}, "a dry run changed the pool"
+
+        out = spare.play("scale").ok()
+        assert steps(out) == steps(dry)
+        assert out.contacted.isdisjoint({"api1", "api2"})
+        assert served_by(url)["api3"] > 0
+        assert_member(spare, "api3")
+        assert "nothing to do" in spare.play("scale", "--check", "--diff").ok().output
+
+        spare.mark("api", "api3", steelyard_state="leaving")
+        dry = spare.play("scale", "--check", "--diff").ok()
+        assert {"drain/api/api3:8000", "remove/api/api3:8000"} <= set(steps(dry))
+        gone = spare.play("scale").ok()
+        assert steps(gone) == steps(dry)
+        assert served_by(url).keys() == {"api1", "api2"}
+        assert_gone(spare, "api3")
+    for report in (kept, fresh):
+        assert report.total > 100, report.text
+        assert report.failed == 0, report.text
+
+
+@pytest.mark.parametrize("place", ["task-name:Add what is new to every pool", "step:drain/api/api3:8000"])
+def test_killed_and_run_again(spare: Rehearsal, url: str, place: str) -> None:
+    """Two exact places: out, just before the pool changes; in, between drain and removal."""
+    with load(f"{url}/quotes") as report:
+        if place.startswith("step:drain"):
+            spare.play("scale").ok()
+            spare.mark("api", "api3", steelyard_state="leaving")
+        killed = spare.play("scale", kill=place)
+        assert killed.code == -9, killed.output
+        spare.play("scale").ok()
+        if place.startswith("step:drain"):
+            assert_gone(spare, "api3")
+        else:
+            assert_member(spare, "api3")
+    assert report.failed == 0, report.text

@@ -1,0 +1,85 @@
+"""A lab that a test edits like an operator: change the inventory, run a playbook, look at the machines."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from support.runs import BIN, ROOT, Run, run
+
+
+class Rehearsal:
+    """A copy of an inventory under .build/, its lab, and the commands an operator would give."""
+
+    def __init__(self, name: str, source: Path) -> None:
+        self.name = name
+        self.inventory = ROOT / ".build" / "rehearsal" / name
+        if self.inventory.exists():
+            shutil.rmtree(self.inventory)
+        shutil.copytree(source, self.inventory)
+        self.overlay = ROOT / ".lab" / name
+        self._runs = 0
+
+    # -- the inventory ---------------------------------------------------------------------------------------
+    @contextmanager
+    def edit(self, file: str = "hosts.yml") -> Iterator[dict[str, Any]]:
+        """Edit one YAML file of the inventory copy; it is written back when the block ends."""
+        path = self.inventory / file
+        content = yaml.safe_load(path.read_text()) if path.exists() else {}
+        yield content
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def _group(self, content: dict[str, Any], group: str) -> dict[str, Any]:
+        return content["all"]["children"][group]["hosts"]
+
+    def add_host(self, group: str, host: str, **variables: Any) -> None:
+        """Add a host line to a group."""
+        with self.edit() as content:
+            self._group(content, group)[host] = variables
+
+    def mark(self, group: str, host: str, **variables: Any) -> None:
+        """Set variables on a host line, e.g. `steelyard_state="leaving"`."""
+        with self.edit() as content:
+            hosts = self._group(content, group)
+            hosts[host] = {**(hosts[host] or {}), **variables}
+
+    def drop_host(self, group: str, host: str) -> None:
+        """Delete a host line, as an operator does after the host has left."""
+        with self.edit() as content:
+            del self._group(content, group)[host]
+
+    def set_vars(self, file: str = "host_vars/none.yml", **variables: Any) -> None:
+        """Set variables in a group_vars or host_vars file of the copy."""
+        with self.edit(file) as content:
+            content.update(variables)
+
+    # -- the lab ---------------------------------------------------------------------------------------------
+    def lab(self, verb: str, *words: str, timeout: float = 600) -> Run:
+        """Run `steelyard lab VERB INVENTORY …`."""
+        return run(BIN / "steelyard", "lab", verb, self.inventory, *words, timeout=timeout)
+
+    def address(self, host: str) -> str:
+        """Return the stand-in's address from the overlay."""
+        return str(yaml.safe_load((self.overlay / "host_vars" / f"{host}.yml").read_text())["ansible_host"])
+
+    def shell(self, host: str, command: str) -> str:
+        """Run a shell line on a stand-in as root and return what it printed; fails the test when it fails."""
+        done = self.lab("exec", host, "--", "sudo", "sh", "-c", command)
+        return done.ok().output
+
+    # -- the playbooks ---------------------------------------------------------------------------------------
+    def play(self, playbook: str, *words: str, kill: str = "", env: dict[str, str] | None = None) -> Run:
+        """Run a playbook on the lab; with `kill`, have it SIGKILLed at that place (see the test callback)."""
+        self._runs += 1
+        record = ROOT / ".build" / "records" / f"{self.name}-{self._runs}.jsonl"
+        record.parent.mkdir(parents=True, exist_ok=True)
+        environment = {**(env or {}), **({"STEELYARD_TEST_KILL": kill} if kill else {})}
+        return run(
+            BIN / "ansible-playbook", "-i", self.inventory, "-i", self.overlay, f"playbooks/{playbook}.yml", *words,
+            env=environment, record=record, timeout=900,
+        )  # fmt: skip

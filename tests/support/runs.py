@@ -1,0 +1,91 @@
+"""Runs `ansible-playbook` and the `steelyard` command as an operator would, and reads what they did."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.prefix) / "bin"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished command: its exit code, what it printed and what the test callback recorded."""
+
+    command: tuple[str, ...]
+    code: int
+    output: str
+    seconds: float = 0.0
+    record: tuple[dict, ...] = field(default=(), repr=False)
+    results: dict[str, dict] = field(default_factory=dict, repr=False)
+
+    @property
+    def stats(self) -> dict[str, dict[str, int]]:
+        """The recap: host → ok, changed, failures, unreachable, …; empty when the run was killed."""
+        return next((line["hosts"] for line in self.record if line["kind"] == "stats"), {})
+
+    @property
+    def changed(self) -> dict[str, int]:
+        """Hosts with changes, and how many."""
+        return {h: s["changed"] for h, s in self.stats.items() if s["changed"]}
+
+    @property
+    def contacted(self) -> set[str]:
+        """Hosts on which at least one module was executed."""
+        return {line["host"] for line in self.record if line["kind"] == "module"}
+
+    @property
+    def modules(self) -> Counter[str]:
+        """Module executions a host."""
+        return Counter(line["host"] for line in self.record if line["kind"] == "module")
+
+    @property
+    def tasks(self) -> tuple[dict, ...]:
+        """Every task that was started, in order: number, play, task."""
+        return tuple(line for line in self.record if line["kind"] == "task")
+
+    def result(self, name: str) -> dict:
+        """Return the result that an action wrote to the run's result directory; fails the test when there is none."""
+        found = self.results.get(name)
+        assert found is not None, f"no result {name!r} among {sorted(self.results)}\n{self.output}"
+        return found
+
+    def ok(self) -> Run:
+        """Return itself when it succeeded; fails the test with the whole output otherwise."""
+        assert self.code == 0, f"{' '.join(self.command)}\nexit {self.code}\n{self.output}"
+        return self
+
+
+def run(*command: str | Path, env: dict[str, str] | None = None, timeout: float = 600, record: Path | None = None) -> Run:
+    """Run one command from the project's root; its two outputs are read as one."""
+    words = tuple(str(w) for w in command)
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1", **(env or {})}
+    if record is not None:
+        record.unlink(missing_ok=True)
+        results = record.with_suffix(".results")
+        shutil.rmtree(results, ignore_errors=True)
+        results.mkdir(parents=True)
+        environment |= {
+            "STEELYARD_RESULT_DIR": str(results),
+            "STEELYARD_TEST_RECORD": str(record),
+            "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/support/callbacks"),
+            "ANSIBLE_CALLBACKS_ENABLED": "steelyard_test,ansible.posix.profile_tasks",
+        }
+    start = time.monotonic()
+    done = subprocess.run(
+        words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        timeout=timeout, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    lines = record.read_text().splitlines() if record is not None and record.exists() else []
+    found = {p.stem: json.loads(p.read_text()) for p in record.with_suffix(".results").glob("*.json")} if record else {}
+    return Run(
+        words, done.returncode, done.stdout, time.monotonic() - start, tuple(json.loads(x) for x in lines), found
+    )

@@ -1,0 +1,52 @@
+"""What must be true of the machines after an operation, read from the machines themselves."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections import Counter
+
+from support.rehearsal import Rehearsal
+
+# Everything that the app role and its module put on a host.
+LEFTOVERS = "ls -d /opt/steelyard/app /etc/steelyard/app /etc/systemd/system/app* /run/systemd/transient/app* 2>/dev/null || true"
+
+
+def get(url: str, timeout: float = 10) -> tuple[int, str]:
+    """Return status and body of one request; an HTTP error is an answer, not an exception."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def served_by(url: str, times: int = 30) -> Counter[str]:
+    """Return how many of `times` requests through the balancer each host answered."""
+    return Counter(json.loads(get(f"{url}/whoami")[1])["host"] for _ in range(times))
+
+
+def assert_nothing_left_behind(fleet: Rehearsal) -> None:
+    """No lease, no undo note on the balancer; no half-written file."""
+    for directory in ("undo", "lease"):
+        notes = fleet.shell("lb1", f"find /var/lib/steelyard/{directory} -type f ! -name '.*' 2>/dev/null || true")
+        assert notes.strip() == "", f"left in {directory}: {notes}"
+
+
+def assert_gone(fleet: Rehearsal, host: str) -> None:
+    """Units, files, pool entries and firewall set members of a host that left are all gone."""
+    address = fleet.address(host)
+    assert fleet.shell(host, LEFTOVERS).strip() == ""
+    assert fleet.shell(host, "systemctl list-units --all --plain --no-legend 'app@*' 'app*.slice'").strip() == ""
+    assert address not in fleet.shell("lb1", "cat /etc/nginx/steelyard/pools/*")
+    assert address not in fleet.shell("worker1", "nft list ruleset")
+    assert_nothing_left_behind(fleet)
+
+
+def assert_member(fleet: Rehearsal, host: str) -> None:
+    """The balancer has the host in its pool and the workers' firewall lets it in."""
+    address = fleet.address(host)
+    assert f"{address}:8000" in fleet.shell("lb1", "cat /etc/nginx/steelyard/pools/api.members")
+    assert address in fleet.shell("worker1", "nft list ruleset")
+    assert_nothing_left_behind(fleet)
