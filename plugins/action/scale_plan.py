@@ -45,7 +45,7 @@ class ActionModule(ActionBase):
             own = scale.parts(fleet, pools, app, firewall).get(task_vars["inventory_hostname"], ())
             result |= {"parts": list(own), "changed": bool(plan.steps), "plan": plan.summary()}
             show_once(self._display, task_vars, plan.as_table())
-            write_result(task_vars, "scale", result)
+            write_result(task_vars, self._task.action, result)
             plan.require_allowed()
         except SteelyardError as error:
             raise AnsibleActionFail(str(error), result=result | {"changed": False, **error.details}) from error

@@ -56,7 +56,8 @@ def parts(
     fleet: Fleet, pools: Iterable[Plan], app: Mapping[str, Plan], firewall: Mapping[str, Plan]
 ) -> dict[str, tuple[str, ...]]:
     """Return the parts of each host that has something to do: balance, join, leave, serve."""
-    balancing = {name for p in pools for s in p.steps for name in s.hosts}
+    # All balancers take part when one does: they hold the lease together, and prove together.
+    balancing = {h.name for h in fleet.group("load_balancers")} if any(p.steps for p in pools) else set()
     found: dict[str, tuple[str, ...]] = {}
     for host in fleet.hosts:
         own = ["balance"] if host.name in balancing else []

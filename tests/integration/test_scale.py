@@ -27,7 +27,7 @@ def spare(fleet: Rehearsal) -> Iterator[Rehearsal]:
 
 def steps(plan: Run) -> list[str]:
     """Return the step ids of the plan that a run wrote, in order."""
-    return [s["id"] for s in plan.result("scale")["plan"]["steps"]]
+    return [s["id"] for s in plan.result("scale_plan")["plan"]["steps"]]
 
 
 def test_nothing_to_scale_contacts_no_api_host(fleet: Rehearsal) -> None:

@@ -25,7 +25,7 @@ class Run:
     output: str
     seconds: float = 0.0
     record: tuple[dict, ...] = field(default=(), repr=False)
-    results: dict[str, dict] = field(default_factory=dict, repr=False)
+    results: tuple[dict, ...] = field(default=(), repr=False)
 
     @property
     def stats(self) -> dict[str, dict[str, int]]:
@@ -52,11 +52,11 @@ class Run:
         """Every task that was started, in order: number, play, task."""
         return tuple(line for line in self.record if line["kind"] == "task")
 
-    def result(self, name: str) -> dict:
-        """Return the result that an action wrote to the run's result directory; fails the test when there is none."""
-        found = self.results.get(name)
-        assert found is not None, f"no result {name!r} among {sorted(self.results)}\n{self.output}"
-        return found
+    def result(self, action: str) -> dict:
+        """Return the last result of this action that the run wrote; fails the test when there is none."""
+        found = [r for r in self.results if r["action"].endswith(f".{action}")]
+        assert found, f"no result of {action} among {[r['action'] for r in self.results]}\n{self.output}"
+        return found[-1]
 
     def ok(self) -> Run:
         """Return itself when it succeeded; fails the test with the whole output otherwise."""
@@ -85,7 +85,12 @@ def run(*command: str | Path, env: dict[str, str] | None = None, timeout: float 
         timeout=timeout, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     lines = record.read_text().splitlines() if record is not None and record.exists() else []
-    found = {p.stem: json.loads(p.read_text()) for p in record.with_suffix(".results").glob("*.json")} if record else {}
+    written = sorted(record.with_suffix(".results").glob("*.json")) if record is not None else []
     return Run(
-        words, done.returncode, done.stdout, time.monotonic() - start, tuple(json.loads(x) for x in lines), found
+        words,
+        done.returncode,
+        done.stdout,
+        time.monotonic() - start,
+        tuple(json.loads(line) for line in lines),
+        tuple(json.loads(path.read_text()) for path in written),
     )

@@ -51,11 +51,10 @@ def _wrap_journal(kill: str) -> None:
 
     append = journal.Journal.append
 
-    def recorded(self: Any, *args: Any, **kwargs: Any) -> Any:
-        answer = append(self, *args, **kwargs)
-        step = kwargs.get("step") or (args[0].get("step") if args and isinstance(args[0], dict) else None)
-        _record(kind="step", step=step)
-        if kill == f"step:{step}":
+    def recorded(self: Any, entry: Any) -> Any:
+        answer = append(self, entry)
+        _record(kind="step", step=entry.step, host=entry.host, outcome=entry.outcome)
+        if kill == f"step:{entry.step}":
             os.kill(os.getppid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
         return answer
