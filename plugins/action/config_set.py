@@ -14,6 +14,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
+
 from ansible_collections.steelyard.stack.plugins.modules.config_set import ARGUMENT_SPEC
 
 MANAGED = "Managed by Steelyard (steelyard.stack): what is changed here by hand is overwritten."

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.steelyard.stack.plugins.module_utils.host.model import clock_skew, merge_facts
 
 

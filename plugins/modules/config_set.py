@@ -225,6 +225,7 @@ import zlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.steelyard.stack.plugins.module_utils.activation import Activation, ActivationFailed, Activator
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset import Transaction, WantedFile, digest
@@ -335,7 +336,7 @@ def check(module: AnsibleModule, transaction: Transaction, notes: list[str]) -> 
 def take_over(transaction: Transaction, units: list[Activator], todo: list[tuple[str, ...]]) -> None:
     """Activate; on failure put the last good files back, activate those, and raise what happened."""
     try:
-        for unit, verbs in zip(units, todo):
+        for unit, verbs in zip(units, todo, strict=True):
             unit.act(verbs)
     except ActivationFailed as error:
         first = error.problems[0]
@@ -347,7 +348,7 @@ def go_back(transaction: Transaction, units: list[Activator], todo: list[tuple[s
     """Put the last good files back and have them taken over; return what to tell the operator."""
     if not transaction.rollback():
         return "no file was changed, so there is nothing to put back"
-    for unit, verbs in zip(units, todo):
+    for unit, verbs in zip(units, todo, strict=True):
         again = [verb for verb in verbs if verb in ("daemon-reload", "reload", "restart", "run")]
         try:
             Activator(Activation(unit=unit.activation.unit, command=unit.activation.command), "").act(again)
@@ -375,7 +376,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
                 todo = [unit.decide(touched) for unit in units]
             take_over(transaction, units, todo)
             transaction.commit()
-    actions = [f"{verb} {unit.subject}" for unit, verbs in zip(units, todo) for verb in verbs]
+    actions = [f"{verb} {unit.subject}" for unit, verbs in zip(units, todo, strict=True) for verb in verbs]
     diff = [change.as_diff() for change in changes]
     if actions:
         diff.append({"before_header": "units", "after_header": "units", "before": "", "after": "\n".join(actions) + "\n"})

@@ -90,6 +90,7 @@ ansible_facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.steelyard.stack.plugins.module_utils.host.facts import gather
 
 LISTS = ("packages", "units", "resolve", "sysctls")

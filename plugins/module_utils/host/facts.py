@@ -45,7 +45,7 @@ def gather(
         "swap_bytes": parse.swap_bytes(_text("/proc/swaps")),
         "disks": _disks(),
         "uid": os.getuid(),
-        "ssh_peer": _ssh_peer(),
+        "ssh_peer": ssh_peer(),
         "virtualization": _virtualization(),
         "python": list(sys.version_info[:2]),
         "nofile_hard": parse.nofile_hard(_text("/proc/1/limits")),
@@ -138,8 +138,8 @@ def _disks() -> list[dict[str, Any]]:
     return found
 
 
-def _ssh_peer() -> str:
-    """sudo drops the variable, so it is looked for in the processes above this one."""
+def ssh_peer() -> str:
+    """Sudo drops the variable, so it is looked for in the processes above this one."""
     peer = os.environ.get("SSH_CONNECTION", "").split(" ")[0]
     pid = os.getpid()
     while not peer and pid > 1:

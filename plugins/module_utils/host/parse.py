@@ -145,7 +145,7 @@ def dpkg_versions(text: str, names: Sequence[str]) -> dict[str, str | None]:
 def unit_blocks(text: str, names: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return the properties of each unit from `systemctl show`, which prints one block a unit in the order asked."""
     blocks = [dict(line.split("=", 1) for line in b.splitlines() if "=" in line) for b in text.strip().split("\n\n")]
-    return {name: block for name, block in zip(names, blocks) if block}
+    return {name: block for name, block in zip(names, blocks, strict=False) if block}
 
 
 def mounts(text: str) -> list[tuple[str, str]]:

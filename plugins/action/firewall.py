@@ -1,0 +1,93 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Load a rule set on trial, and keep it only when a new connection to the host succeeds."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.firewall.model import Table, resolved
+from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_duration
+from ansible_collections.steelyard.stack.plugins.modules.firewall import ARGUMENT_SPEC
+
+display = Display()
+MODULE = "steelyard.stack.firewall"
+GRACE = 30.0  # for systemd to run the rollback, and for a last connection attempt
+
+
+class ActionModule(ActionBase):
+    """`steelyard.stack.firewall`."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the module's result; when a rule set is on trial, after its confirmation."""
+        task_vars = task_vars or {}
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validation, args = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        try:
+            table = Table.from_dict(args["wanted"])
+            args["wanted"] = resolved(table, look_up(table)).as_dict()
+            seconds = parse_duration(args["confirm_within"], "confirm_within")
+        except SteelyardError as error:
+            return {**result, "failed": True, "msg": str(error), **error.details}
+        end = time.monotonic() + seconds
+        result.update(self._call(args, task_vars))
+        if not result.get("failed") and result.get("armed"):
+            result = self._confirm(result, args, task_vars, end)
+        for note in result.get("notes", ()):
+            display.display(f"  note: {note}")
+        return result
+
+    def _confirm(
+        self, result: dict[str, Any], args: dict[str, Any], task_vars: dict[str, Any], end: float
+    ) -> dict[str, Any]:
+        """Connect anew, which is the proof, and stop the rollback; else wait until it has run and say so."""
+        lost: AnsibleConnectionFailure | None = None
+        while True:
+            self._connection.reset()
+            try:
+                answer = self._call({**args, "operation": "confirm"}, task_vars)
+                break
+            except AnsibleConnectionFailure as error:
+                lost = error
+                if time.monotonic() > end + GRACE:
+                    raise
+                display.display("  firewall: no new connection; waiting for the host to take the rule set back")
+        if answer.get("failed"):
+            if lost is not None:
+                answer["msg"] = f"{answer['msg']}\nThe new connection failed with: {lost}"
+            return {**result, **answer, "applied": [], "armed": False, "changed": False}
+        return {**result, "armed": False}
+
+    def _call(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
+        answer.pop("invocation", None)
+        if answer.get("unreachable"):
+            raise AnsibleConnectionFailure(str(answer.get("msg", "unreachable")))
+        return answer
+
+
+def look_up(table: Table) -> dict[str, list[str]]:
+    """Return the addresses of the hosts that the inventory names without one, as this machine knows them."""
+    found: dict[str, list[str]] = {}
+    for name in sorted({name for peers in table.sets for _host, name, _gone in peers.names}):
+        try:
+            infos = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        except OSError:
+            found[name] = []
+            continue
+        addresses = {str(info[4][0]).partition("%")[0] for info in infos}
+        found[name] = sorted(a for a in addresses if not ipaddress.ip_address(a).is_loopback)
+    return found
+
+
+
