@@ -1,0 +1,69 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Checks the whole inventory on the control machine, before any host is contacted."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory import check
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import OPERATIONS, declared_by
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory.report import problem_table, summary
+from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import inventory_from_vars, plain
+from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, display, failure
+from ansible_collections.steelyard.stack.plugins.plugin_utils.results import is_first_host
+
+ROLES = Path(__file__).parents[2] / "roles"  # beside this plugin, in a checkout and in an installed collection
+ARGUMENTS = {
+    "operation": {"type": "str", "default": "site", "choices": list(OPERATIONS)},
+    "confirm": {"type": "str", "default": ""},
+}
+
+
+class ActionModule(ClusterAction):
+    """See the documentation of the module of the same name."""
+
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return no problems, or fail with all of them; only the first host of the play does the work."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, args = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        variables = task_vars or {}
+        result |= {"changed": False, "problems": []}
+        if not is_first_host(variables):
+            return result
+        try:
+            inventory = inventory_from_vars(variables)
+            problems = check.problems(inventory, declared_variables(ROLES), args["operation"])
+            if args["confirm"]:
+                given = str(plain(variables.get("confirm")) or "")
+                problems += check.confirm_problems(args["confirm"], given, args["operation"])
+            result["hosts"] = len(inventory.fleet.hosts)
+            if problems:
+                display.display(problem_table(problems, terminal_width()))
+                result |= failure(Refused.of(problems)) | {"msg": summary(problems, "the inventory")}
+        except SteelyardError as error:
+            result |= failure(error)
+        return self.finish(result, variables)
+
+
+def declared_variables(roles: Path) -> dict[str, Mapping[str, Any]]:
+    """Return the options that the argument specs of all roles declare; raises Refused where none is found."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for path in sorted(roles.glob("*/meta/argument_specs.yml")):
+        found.update(declared_by(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
+    if not found:
+        raise Refused("the collection is complete", f"no argument specs in {roles}", "install it again")
+    return found
+
+
+def terminal_width() -> int:
+    """Return the columns that a table may take; wide where the output is no terminal."""
+    return max(100, min(shutil.get_terminal_size(fallback=(140, 25)).columns, 180))

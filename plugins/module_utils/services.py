@@ -1,0 +1,85 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The services that there are, and what each answers about a fleet. Pure: no Ansible.
+
+A new service is a line in each of the tables here. Imports are
+static, because only those travel to managed hosts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible_collections.steelyard.stack.plugins.module_utils.app import model as app
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.firewall import model as firewall
+from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host, Listener
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx import model as nginx
+
+_PROBLEMS: tuple[Callable[[Fleet], list[Problem]], ...] = (app.problems, nginx.problems, firewall.problems)
+_LISTENERS: tuple[Callable[[Fleet, Host], list[Listener]], ...] = (app.listeners, nginx.listeners)
+
+
+def problems(fleet: Fleet) -> list[Problem]:
+    """Return everything that the services find wrong in the inventory, each said once."""
+    found: dict[Problem, None] = {}
+    for judge in _PROBLEMS:
+        try:
+            found.update(dict.fromkeys(judge(fleet)))
+        except SteelyardError as error:
+            found.update(dict.fromkeys(error.problems))
+    return list(found)
+
+
+def listeners(fleet: Fleet, host: Host) -> list[Listener]:
+    """Return every port that the services open on a host; raises Refused where the inventory is wrong."""
+    return [listener for listen in _LISTENERS for listener in listen(fleet, host)]
+
+
+def hosts_outside_pools(fleet: Fleet) -> tuple[str, ...]:
+    """Return the hosts with an instance that no pool of any balancer has as a member; raises Refused."""
+    # Balancers share their variables, and with them the pools: each statement of pools is read once.
+    balancers = {id(h.vars.get("nginx_pools")): h for h in fleet.group(nginx.GROUP)}
+    pooled = {(m.host, m.port) for b in balancers.values() for p in nginx.wanted_pools(fleet, b) for m in p.members}
+    return tuple(h.name for h in fleet.hosts if any((i.host, i.port) not in pooled for i in app.instances_of(fleet, h)))
+
+
+def leaving_addresses(fleet: Fleet) -> list[str]:
+    """Return the addresses of the hosts whose applications leave: they are let in until they are gone."""
+    return [h.address for h in fleet.hosts if h.state_of(app.SERVICE) == "leaving"]
+
+
+def peer_names(fleet: Fleet, host: Host) -> list[str]:
+    """Return the names that `host` must be able to look up: of hosts it connects to, where no IP address is stated."""
+    named = [h for h in fleet.hosts if h.name != host.name and not _is_ip(h.address)]
+    talks_to = (h.address for h in named if any(host.groups & {*x.groups} for x in listeners(fleet, h)))
+    return sorted(set(talks_to))
+
+
+def _is_ip(address: str) -> bool:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True
+
+
+_WANTED: Mapping[str, Callable[[Fleet, Host], Any]] = {
+    "app_here": lambda fleet, host: bool(app.instances_of(fleet, host)),
+    "app_instances": app.wanted_instances,
+    "app_remove": lambda _fleet, host: host.state_of(app.SERVICE) == "leaving",
+    "firewall": lambda fleet, host: firewall.wanted_table(fleet, host, listeners(fleet, host)),
+    "leaving_addresses": lambda fleet, _host: leaving_addresses(fleet),
+    "nginx_pools": nginx.wanted_pools_json,
+    "peer_names": peer_names,
+}
+WANTED = tuple(_WANTED)
+
+
+def wanted(name: str, fleet: Fleet, host: Host) -> Any:
+    """Return, in JSON types, what the inventory wants of one service on one host; raises Refused."""
+    if name not in _WANTED:
+        raise Refused("a wanted state has a name that is known", name, f"use one of {', '.join(WANTED)}")
+    return _WANTED[name](fleet, host)
