@@ -9,6 +9,7 @@ as in PostgreSQL, Redis and systemd.
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 
@@ -27,8 +28,8 @@ def parse_size(value: object, where: str = "") -> int:
             break
     if match is None or unit not in _SIZES:
         raise Refused("a size is a number with a unit", repr(value), "write it as 512mb, 4gb or 64kb", where)
-    size = float(match.group(1)) * _SIZES[unit]
-    if size != int(size):
+    size = Fraction(match.group(1)) * _SIZES[unit]  # exact: a float loses bytes above 8 PiB
+    if size.denominator != 1:
         raise Refused("a size is a whole number of bytes", repr(value), "use a smaller unit, e.g. 1536mb", where)
     return int(size)
 

@@ -112,6 +112,7 @@ class ClusterAction(ActionBase):
             answer = self._execute_module(module_name=module_name, module_args=arguments, task_vars=task_vars)
             now = self.clock()
             applied = [str(i) for i in answer.get("applied", ())]
+            answer["timings"] = _whole_timings(answer, applied, begun - last_done)
             failed = bool(answer.get("failed") or answer.get("unreachable"))
             result["applied"] += applied
             result["remaining"] = [i for i in result["remaining"] if i not in applied]
@@ -180,6 +181,14 @@ def _stalled(plan: Plan, step: str, seen: str, stall: float) -> GateNotPassed:
     rule = f"step {step} is done within {stall:.0f} s"
     where = f"{plan.service} {plan.cluster}"
     return GateNotPassed(rule, seen or "no word from it", "correct its cause and run again", where)
+
+
+def _whole_timings(answer: Mapping[str, Any], applied: list[str], waited: float) -> dict[str, float]:
+    """Return the seconds of each step of one call; the first one was under way in the calls before, too."""
+    timings = {str(k): float(v) for k, v in (answer.get("timings") or {}).items()}
+    if applied and applied[0] in timings:
+        timings[applied[0]] = round(timings[applied[0]] + waited, 3)
+    return timings
 
 
 def _without_loop_keys(answer: Mapping[str, Any]) -> dict[str, Any]:

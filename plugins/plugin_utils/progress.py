@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
@@ -20,19 +20,22 @@ class Progress:
         self._title = f"{host} {plan.service} {plan.cluster}:"
         self._begun = begun
 
-    def lines(self, done: Iterable[str], new: Iterable[str], answer: Mapping[str, Any], now: float) -> Iterator[str]:
-        """Yield one line for each newly finished step, else one for the step under way."""
-        finished = [self._steps[i] for i in done if i in self._steps]
+    def lines(self, done: Sequence[str], new: Sequence[str], answer: Mapping[str, Any], now: float) -> list[str]:
+        """Return a line for each newly finished step, and one for the step under way if there is something to tell.
+
+        The last line says how long the plan has taken so far and, where that is known, how long it still will.
+        """
         timings = answer.get("timings") or {}
-        tail = self._tail(finished, now)
-        fresh = [i for i in new if i in self._steps]
-        for step_id in fresh:
+        told = []
+        for step_id in (i for i in new if i in self._steps):
             took = f" in {format_duration(timings[step_id])}" if step_id in timings else ""
-            yield f"{self._title} {self._name(step_id)} done{took}{tail if step_id == fresh[-1] else ''}"
+            told.append(f"{self._title} {self._name(step_id)} done{took}")
         under_way = [i for i in self._steps if i not in set(done)]
-        if under_way and (not fresh or answer.get("failed")):
-            word = "FAILED" if answer.get("failed") else str(answer.get("progress") or "under way")
-            yield f"{self._title} {self._name(under_way[0])}: {word}{tail}"
+        seen = "FAILED" if answer.get("failed") else str(answer.get("progress") or "")
+        if under_way and (seen or not told):
+            told.append(f"{self._title} {self._name(under_way[0])}: {seen or 'under way'}")
+        finished = [self._steps[i] for i in done if i in self._steps]
+        return [*told[:-1], told[-1] + self._tail(finished, now)] if told else []
 
     def _name(self, step_id: str) -> str:
         step = self._steps[step_id]
@@ -55,7 +58,7 @@ class Progress:
         rest = [s for s in self._steps.values() if s not in finished]
         if not rest:
             return None
-        if moved:
+        if moved and all(s.bytes is not None for s in rest):
             return elapsed * sum(s.bytes or 0 for s in rest) / moved
         if all(s.seconds is not None for s in rest):
             return sum(s.seconds or 0 for s in rest)
