@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-import shlex
+import inspect
 import sys
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,52 +16,93 @@ from invoke import Collection, Exit, Program
 from invoke.exceptions import ParseError
 
 REFUSED = 2
+HELP_FLAGS = ("-h", "--help")
+REST = "host"  # the repeatable option that takes the words left over
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """How the words of one task are read: how many are positional, which option takes the rest, which take a value."""
+    """How the words of one task are read: the positional ones, the option that takes the rest, those with a value."""
 
-    positional: int
+    positional: tuple[str, ...] = ()
     rest: str = ""
     with_value: frozenset[str] = frozenset()
 
 
-def rewrite(argv: Sequence[str], tasks: Mapping[str, Grammar]) -> tuple[list[str], list[str]]:
-    """Return Invoke's notation for our command line, and what follows `--`. Pure.
+@dataclass(frozen=True)
+class CommandLine:
+    """A command line in Invoke's notation, and the words after `--` as they came."""
+
+    words: tuple[str, ...]
+    remainder: tuple[str, ...] = ()
+
+
+def rewrite(argv: Sequence[str], tasks: Mapping[str, Grammar]) -> CommandLine:
+    """Return Invoke's notation for our command line. Pure.
 
     `lab cut INV a b` becomes `lab.cut INV --host=a --host=b`; what Invoke understands already is left as it is.
     """
-    words, remainder = list(argv), []
+    words, remainder = list(argv), ()
     if "--" in words:
         at = words.index("--")
-        words, remainder = words[:at], words[at + 1 :]
+        words, remainder = words[:at], tuple(words[at + 1 :])
     first = next((i for i, word in enumerate(words) if not word.startswith("-")), None)
-    if first is None:
-        return words, remainder
-    groups = {name.rpartition(".")[0] for name in tasks}
+    if first is None or any(word in HELP_FLAGS for word in words[:first]):
+        asked = [word for word in words if not word.startswith("-")]
+        return CommandLine(tuple(_help_on(asked, tasks) if asked else words), remainder)
     head, tail = words[: first + 1], words[first + 1 :]
-    if head[-1] in groups and head[-1] not in tasks:
-        group = head[-1]
-        if not tail or tail[0].startswith("-"):
-            return [*head[:-1], "--list", group], remainder
-        head[-1], tail = f"{group}.{tail[0]}", tail[1:]
+    plain = [word for word in tail if not word.startswith("-")]
+    if head[-1] in _groups(tasks) and (not plain or any(word in HELP_FLAGS for word in tail)):
+        return CommandLine(tuple(_help_on([head[-1], *plain], tasks)), remainder)
+    if head[-1] in _groups(tasks):
+        head[-1], tail = f"{head[-1]}.{tail[0]}", tail[1:]
     grammar = tasks.get(head[-1])
-    return (head + tail if grammar is None else head + _arguments(tail, grammar)), remainder
+    if grammar is None or any(word in HELP_FLAGS for word in tail):
+        return CommandLine((*head, *tail), remainder)
+    return CommandLine((*head, *_arguments(tail, grammar)), remainder)
+
+
+def _groups(tasks: Mapping[str, Grammar]) -> set[str]:
+    return {name.rpartition(".")[0] for name in tasks} - {""}
+
+
+def _help_on(words: Sequence[str], tasks: Mapping[str, Grammar]) -> list[str]:
+    """A verb's help, else its group's list; Invoke says what is wrong with a word that is neither."""
+    name = ".".join(words[:2])
+    if name not in tasks and words[0] in _groups(tasks):
+        return ["--list", words[0]] if len(words) == 1 else ["--help", name]
+    return ["--help", name if name in tasks else words[0]]
 
 
 def _arguments(words: Sequence[str], grammar: Grammar) -> list[str]:
-    positional, options = [], []
+    positional: list[str] = []
+    options: list[str] = []
     expected = False
     for word in words:
         if expected or word.startswith("-"):
             options.append(word)
             expected = not expected and word in grammar.with_value
-        elif len(positional) < grammar.positional or not grammar.rest:
+        elif len(positional) < len(grammar.positional) or not grammar.rest:
             positional.append(word)
         else:
             options.append(f"--{grammar.rest}={word}")
     return positional + options
+
+
+def grammars(namespace: Collection) -> dict[str, Grammar]:
+    """Return how each task's words are read, by its dotted name."""
+    found: dict[str, Grammar] = {}
+    for name in namespace.task_names:
+        task: Any = copy(namespace[name])
+        task.help = dict(task.help)  # Invoke takes the texts out as it reads them
+        arguments = task.get_arguments()
+        rest = next((a.name for a in arguments if a.name == REST and a.kind is list), "")
+        flags = {
+            f"--{spelling.replace('_', '-')}" for a in arguments if a.takes_value for spelling in (a.names or (a.name,))
+        }
+        positional = tuple(a.name for a in arguments if a.positional)
+        found[name] = Grammar(positional, rest, frozenset(flags))
+    return found
 
 
 class SteelyardProgram(Program):
@@ -68,46 +110,81 @@ class SteelyardProgram(Program):
 
     def __init__(self, version: str, namespace: Collection) -> None:
         super().__init__(version=version, namespace=namespace, name="Steelyard", binary="steelyard")
+        self.remainder: tuple[str, ...] = ()
+        self.grammars = grammars(namespace)
 
     def parse_core(self, argv: list[str] | None) -> None:
+        """Read the command line in our notation."""
         words = list(sys.argv if argv is None else argv)
-        rewritten, remainder = rewrite(words[1:], grammars(self.namespace))
-        with_rest = ["--", *remainder] if remainder else []
+        line = rewrite(words[1:], self.grammars)
+        self.remainder = line.remainder
         try:
-            super().parse_core([words[0], *rewritten, *with_rest])
+            super().parse_core([words[0], *line.words])
         except ParseError as err:
-            raise Exit(str(err), REFUSED) from err
+            raise _refused(err) from err
 
     def parse_tasks(self) -> None:
+        """Read the verb and its options; a mistake there is refused input."""
         try:
             super().parse_tasks()
         except ParseError as err:
-            raise Exit(f"{err}\nSee: steelyard --help, or --help after a verb", REFUSED) from err
+            raise _refused(err) from err
+
+    def parse_cleanup(self) -> None:
+        """Answer --help and --list; asking about what does not exist is refused input."""
+        try:
+            super().parse_cleanup()
+        except ParseError as err:
+            raise _refused(err) from err
 
     def execute(self) -> None:
-        self.config.load_overrides({"steelyard_remainder": self.core.remainder}, merge=True)
+        """Run the verb, which finds the words after `--` in its configuration."""
+        self.config.load_overrides({"remainder": list(self.remainder)})
         try:
             super().execute()
         except SteelyardError as err:
-            raise Exit(str(err), err.exit_code) from err
+            raise Exit(f"{self.binary}: {err}", err.exit_code) from err
         except KeyboardInterrupt as err:
             raise Exit("interrupted; the same command goes on from here", 1) from err
 
+    def print_help(self) -> None:
+        """Print all verbs."""
+        print(f"Usage: {self.binary} VERB [OPTIONS]\n")
+        self._print_verbs(sorted(self.grammars))
+        print(f"\nMore on one: {self.binary} VERB --help. Version: {self.binary} --version")
 
-def grammars(namespace: Collection) -> dict[str, Grammar]:
-    """Return how each task's words are read, by its dotted name."""
-    found: dict[str, Grammar] = {}
-    for name in namespace.task_names:
-        task: Any = namespace[name]
-        arguments = task.get_arguments()
-        rest = next((a.name for a in arguments if a.name == "host" and a.kind is list), "")
-        flags = {
-            f"--{spelling.replace('_', '-')}" for a in arguments if a.takes_value for spelling in (a.names or (a.name,))
-        }
-        found[name] = Grammar(len([a for a in arguments if a.positional]), rest, frozenset(flags))
-    return found
+    def list_tasks(self) -> None:
+        """Print the verbs of one group."""
+        root = str(getattr(self, "list_root", "") or "")
+        if not root:
+            self.print_help()
+            return
+        about = inspect.getdoc(self.collection.subcollection_from_path(root)) or ""
+        print(f"Usage: {self.binary} {root} VERB INVENTORY [OPTIONS]\n\n{about.strip()}\n")
+        self._print_verbs([name for name in self.grammars if name.startswith(f"{root}.")])
+        print(f"\nMore on one: {self.binary} {root} VERB --help")
+
+    def _print_verbs(self, names: Sequence[str]) -> None:
+        width = max(len(name) for name in names)
+        for name in names:
+            first = (inspect.getdoc(self.collection[name]) or "").split("\n\n")[0].replace("\n", " ")
+            print(f"  {name.replace('.', ' '):<{width}}  {first}")
+
+    def print_task_help(self, name: str) -> None:
+        """Print how one verb is used, with its examples."""
+        grammar = self.grammars[name]
+        words = [word.upper() for word in grammar.positional] + ([f"[{grammar.rest.upper()}...]"] if grammar.rest else [])
+        print(f"Usage: {self.binary} {name.replace('.', ' ')} {' '.join(words)} [OPTIONS]\n")
+        print(inspect.getdoc(self.collection[name]) or "")
+        options = [
+            (flags, text)
+            for flags, text in self.parser.contexts[name].help_tuples()
+            if flags.lstrip("-").partition("=")[0].partition(" ")[0] not in (*grammar.positional, grammar.rest)
+        ]
+        if options:
+            print("\nOptions:")
+            self.print_columns(options)
 
 
-def join(argv: Sequence[str]) -> str:
-    """Return the command line as it can be pasted into a shell."""
-    return shlex.join(argv)
+def _refused(err: ParseError) -> Exit:
+    return Exit(f"steelyard: {err}. Remedy: steelyard --help, or --help after a verb", REFUSED)

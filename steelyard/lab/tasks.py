@@ -51,8 +51,8 @@ def up(
     inventory: str,
     name: str = "",
     memory: str = "",
-    vault_id: Sequence[str] = (),
-    vault_password_file: Sequence[str] = (),
+    vault_id: Sequence[str] | None = None,
+    vault_password_file: Sequence[str] | None = None,
     ask_vault_password: bool = False,
 ) -> None:
     """
@@ -65,7 +65,7 @@ def up(
       steelyard lab up inventories/market --name second --memory 4gb
       steelyard lab up inventories/ape --vault-password-file ~/.vault
     """
-    vault = VaultOptions(tuple(vault_id), tuple(vault_password_file), ask_vault_password)
+    vault = VaultOptions(tuple(vault_id or ()), tuple(vault_password_file or ()), ask_vault_password)
     found = lab.find_lab(inventory, name or None)
     result = bring_up.up(found, vault, parse_size(memory, "--memory") if memory else None)
     state = "is up" if result.changed else "was up already, nothing changed"
@@ -87,7 +87,7 @@ def up(
     auto_shortflags=False,
     help=_help("inventory", "host", "name", cache="also remove the package caches that labs share"),
 )
-def down(_context: Any, inventory: str, host: Sequence[str] = (), name: str = "", cache: bool = False) -> None:
+def down(_context: Any, inventory: str, host: Sequence[str] | None = None, name: str = "", cache: bool = False) -> None:
     """
     Remove a lab: its containers, network and overlay, and nothing else.
 
@@ -99,7 +99,7 @@ def down(_context: Any, inventory: str, host: Sequence[str] = (), name: str = ""
       steelyard lab down inventories/market --cache
     """
     found = lab.find_lab(inventory, name or None)
-    removed = lab.down(found, host)
+    removed = lab.down(found, host or ())
     removed += _clean_cache(found, cache)
     for what in removed:
         console.say(f"removed {what}")
@@ -125,8 +125,8 @@ def status(
     inventory: str,
     name: str = "",
     json: bool = False,
-    vault_id: Sequence[str] = (),
-    vault_password_file: Sequence[str] = (),
+    vault_id: Sequence[str] | None = None,
+    vault_password_file: Sequence[str] | None = None,
     ask_vault_password: bool = False,
 ) -> None:
     """
@@ -137,7 +137,7 @@ def status(
       steelyard lab status inventories/market --json
     """
     found = lab.find_lab(inventory, name or None)
-    vault = VaultOptions(tuple(vault_id), tuple(vault_password_file), ask_vault_password)
+    vault = VaultOptions(tuple(vault_id or ()), tuple(vault_password_file or ()), ask_vault_password)
     rows = status_rows(read_inventory(Path(inventory), vault), found.seen(), found.cuts())
     if json:
         console.as_json({"lab": found.name, "overlay": str(found.place.folder), "hosts": rows})
@@ -214,7 +214,7 @@ def execute(context: Any, inventory: str, host: str, name: str = "", root: bool 
       steelyard lab exec inventories/market api1 -- systemctl --failed
       steelyard lab exec inventories/market api1 --root -- nft list ruleset
     """
-    argv = shlex.split(context.config.get("steelyard_remainder", ""))
+    argv = list(context.config.get("remainder", ()))
     if not argv:
         raise Refused("a command follows --", "none", "for example: steelyard lab exec INVENTORY HOST -- uptime")
     found = lab.find_lab(inventory, name or None)
@@ -227,7 +227,7 @@ def execute(context: Any, inventory: str, host: str, name: str = "", root: bool 
 
 
 @task(positional=["inventory"], iterable=["host"], auto_shortflags=False, help=_help("inventory", "host", "name"))
-def kill(_context: Any, inventory: str, host: Sequence[str] = (), name: str = "") -> None:
+def kill(_context: Any, inventory: str, host: Sequence[str] | None = None, name: str = "") -> None:
     """
     Stop stand-ins as a power failure does.
 
@@ -235,12 +235,13 @@ def kill(_context: Any, inventory: str, host: Sequence[str] = (), name: str = ""
       steelyard lab kill inventories/market api1
     """
     found = lab.find_lab(inventory, name or None)
-    lab.kill(found, lab.pick(found.seen(), _named(host)))
-    console.say(f"killed {', '.join(host)}")
+    chosen = lab.pick(found.seen(), _named(host))
+    lab.kill(found, chosen)
+    console.say(f"killed {', '.join(s.host for s in chosen)}")
 
 
 @task(positional=["inventory"], iterable=["host"], auto_shortflags=False, help=_help("inventory", "host", "name"))
-def start(_context: Any, inventory: str, host: Sequence[str] = (), name: str = "") -> None:
+def start(_context: Any, inventory: str, host: Sequence[str] | None = None, name: str = "") -> None:
     """
     Start stand-ins that were killed, at the same addresses, and wait until they can be worked with.
 
@@ -248,11 +249,12 @@ def start(_context: Any, inventory: str, host: Sequence[str] = (), name: str = "
       steelyard lab start inventories/market api1
     """
     found = lab.find_lab(inventory, name or None)
-    lab.start(found, lab.pick(found.seen(), _named(host)))
-    console.say(f"started {', '.join(host)}")
+    chosen = lab.pick(found.seen(), _named(host))
+    lab.start(found, chosen)
+    console.say(f"started {', '.join(s.host for s in chosen)}")
 
 
-def _named(hosts: Sequence[str]) -> Sequence[str]:
+def _named(hosts: Sequence[str] | None) -> Sequence[str]:
     if not hosts:
         raise Refused("hosts are named", "none", "name them after the inventory")
     return hosts
@@ -264,7 +266,7 @@ def _named(hosts: Sequence[str]) -> Sequence[str]:
     auto_shortflags=False,
     help=_help("inventory", "host", "name", control="cut the control machine off too"),
 )
-def cut(_context: Any, inventory: str, host: Sequence[str] = (), name: str = "", control: bool = False) -> None:
+def cut(_context: Any, inventory: str, host: Sequence[str] | None = None, name: str = "", control: bool = False) -> None:
     """
     Cut the network between stand-ins, both ways; open connections stop too. SSH from here stays.
 
@@ -275,13 +277,13 @@ def cut(_context: Any, inventory: str, host: Sequence[str] = (), name: str = "",
     """
     found = lab.find_lab(inventory, name or None)
     seen = found.seen()
-    lab.pick(seen, [item for item in host if item != faults.ALL])
+    lab.pick(seen, [item for item in host or () if item != faults.ALL])
     everyone = [stand_in.host for stand_in in seen.stand_ins]
-    _change_cuts(found, faults.cut(found.cuts(), host, everyone, control))
+    _change_cuts(found, faults.cut(found.cuts(), host or (), everyone, control))
 
 
 @task(positional=["inventory"], iterable=["host"], auto_shortflags=False, help=_help("inventory", "host", "name"))
-def heal(_context: Any, inventory: str, host: Sequence[str] = (), name: str = "") -> None:
+def heal(_context: Any, inventory: str, host: Sequence[str] | None = None, name: str = "") -> None:
     """
     Join what was cut: between the named hosts, all cuts of one host, or all.
 
@@ -291,8 +293,8 @@ def heal(_context: Any, inventory: str, host: Sequence[str] = (), name: str = ""
       steelyard lab heal inventories/market api1 lb1
     """
     found = lab.find_lab(inventory, name or None)
-    lab.pick(found.seen(), [item for item in host if item != faults.ALL])
-    _change_cuts(found, faults.heal(found.cuts(), host))
+    lab.pick(found.seen(), [item for item in host or () if item != faults.ALL])
+    _change_cuts(found, faults.heal(found.cuts(), host or ()))
 
 
 def _change_cuts(found: Lab, cuts: faults.Cuts) -> None:
