@@ -159,7 +159,7 @@ def read_host(wanted: Sequence[Instance], whole: Slice, interrupted: bool = Fals
     slices = ["app.slice", *(os.path.basename(p) for p in files if p.endswith(".slice") and "/app-" in p)]
     units = show([*(f"app@{p}.service" for p in sorted(ports | set(placed))), *slices]) if ports | set(placed) else {}
     instances = {p: _read_instance(p, units.get(f"app@{p}.service", {}), files, placed.get(p)) for p in sorted(ports)}
-    releases, current, user = read_releases(), read_current(), _user()
+    releases, current, user = read_releases(), read_current(), account()
     leftovers = [*files, *sorted(releases), *sorted(current), *good]
     leftovers += [p for p in (f"{ROOT}/releases", unit_files.CONFIG_DIR, GOOD_DIR) if os.path.isdir(p)]
     leftovers += [unit_files.USER] if user == GECOS else []
@@ -174,7 +174,7 @@ def read_host(wanted: Sequence[Instance], whole: Slice, interrupted: bool = Fals
     )
 
 
-def _user() -> str | None:
+def account() -> str | None:
     """Return the comment of the account, None when there is no such account."""
     try:
         return pwd.getpwnam(unit_files.USER).pw_gecos

@@ -114,7 +114,7 @@ def slice_path(class_name: str = "") -> str:
 
 
 def _limits(cpu_quota: float, memory_max: int) -> str:
-    """Return the two limits; 0 is none. Both take effect at systemd's reload, without a restart."""
+    """Return the two limits; 0 is none. A running unit keeps its old ones at systemd's reload (seen on 257)."""
     cpu = f"CPUQuota={cpu_quota:g}%\n" if cpu_quota else ""
     return cpu + (f"MemoryMax={memory_max}\n" if memory_max else "")
 
@@ -137,12 +137,12 @@ def _variables(instance: Instance) -> dict[str, str]:
 
 
 def config_digest(instance: Instance) -> str:
-    """Return 16 hexadecimal digits over what only a restart brings into force; limits and deadlines are not in it.
+    """Return 16 hexadecimal digits over what only a restart brings into force; deadlines are not in it.
 
     The running process carries it in its environment, which is how a run knows what it runs.
     """
     parts = [
-        TEMPLATE, _command_part(instance), _variables(instance), dict(instance.secrets), instance.release.checksum,
+        TEMPLATE, _command_part(instance), _limits(instance.cpu_quota, instance.memory_max), _variables(instance), dict(instance.secrets), instance.release.checksum,
     ]  # fmt: skip
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

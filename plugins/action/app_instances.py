@@ -1,0 +1,90 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Control side of `app_instances`: prove and bring the releases, then loop over the module until nothing remains.
+
+A run that changes nothing calls the module once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleError
+
+from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance, Release
+from ansible_collections.steelyard.stack.plugins.module_utils.app.releases import require_checksum
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
+from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, failure
+
+MODULE = "steelyard.stack.app_instances"
+
+
+class ActionModule(ClusterAction):
+    """Runs `app_instances`."""
+
+    _requires_connection = True
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Read, bring what is missing, apply; returns one result."""
+        result = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        arguments = {"host": task_vars.get("inventory_hostname", ""), **self._task.args}
+        try:
+            if arguments.get("operation", "apply") == "apply":
+                return {**result, **self._apply(arguments, task_vars)}
+            return {**result, **self._call(arguments, task_vars)}
+        except SteelyardError as err:
+            return {**result, **failure(err)}
+
+    def _call(self, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        return self._execute_module(module_name=MODULE, module_args=dict(arguments), task_vars=task_vars)
+
+    def _apply(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        found = self._call({**arguments, "operation": "read"}, task_vars)
+        if found.get("failed") or found.get("unreachable"):
+            return found
+        plan = Plan.from_summary(found["plan"])
+        plan.require_allowed()
+        sources = self._local_archives(arguments, found["missing"])
+        if self._task.check_mode or not plan.steps:
+            done = self.run_loop(MODULE, arguments, plan, task_vars)
+        else:
+            archives = {name: self._transfer(name, path) for name, path in sources.items()}
+            done = self.run_loop(MODULE, {**arguments, "archives": archives}, plan, task_vars)
+            if sources:
+                self._remove_tmp_path(self._connection._shell.tmpdir)
+        observed = {key: found[key] for key in ("seen", "restart_needed", "unplaced", "missing", "venv")}
+        diff = [plan.as_diff(), *found["file_diffs"]] if plan.steps else []
+        return {"killed": [], **observed, **done, "diff": diff}
+
+    def _local_archives(self, arguments: Mapping[str, Any], missing: list[str]) -> dict[str, str]:
+        """Return the control machine's archives that this host lacks; raises Refused for a missing or wrong one."""
+        found: dict[str, str] = {}
+        for raw in arguments.get("instances") or ():
+            release = Instance.from_dict(raw).release
+            if release.id in missing and release.id not in found and not release.is_url and not release.remote_src:
+                found[release.id] = self._local(release)
+        return found
+
+    def _local(self, release: Release) -> str:
+        try:
+            path = str(self._find_needle("files", release.src))
+        except AnsibleError as err:
+            remedy = "build it, or correct release.src"
+            raise Refused("the archive is on the control machine", release.src, remedy, release.id) from err
+        require_checksum(Path(path), release)
+        return path
+
+    def _transfer(self, name: str, path: str) -> str:
+        if self._connection._shell.tmpdir is None:
+            self._make_tmp_path()
+        tmpdir = self._connection._shell.tmpdir
+        remote = self._connection._shell.join_path(tmpdir, f"{name}{os.path.splitext(path)[1]}")
+        self._transfer_file(path, remote)
+        self._fixup_perms2((tmpdir, remote))
+        return str(remote)

@@ -1,0 +1,326 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Does the steps of a plan on this host, one at a time; each leaves the host as the next read will see it."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ansible_collections.steelyard.stack.plugins.module_utils import durable
+from ansible_collections.steelyard.stack.plugins.module_utils.app import client, parse, releases, unit_files
+from ansible_collections.steelyard.stack.plugins.module_utils.app.model import ROOT, Instance, Release
+from ansible_collections.steelyard.stack.plugins.module_utils.app.plan import Wish, file_changes, make_plan
+from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Problem, Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.fileset import Transaction
+from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import WantedFile
+from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
+from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
+
+SET = "app"
+_CONTROL_DIR = "/run/systemd/system.control"
+
+
+class NotReady(GateNotPassed):
+    """An instance did not get ready in time; what it was before has been put back."""
+
+
+@dataclass
+class Executor:
+    """Works on one host for one wish.
+
+    `archives` are local copies of releases, by id. `waited` is how long the first step has been under way in
+    earlier calls, in seconds. `killed` are the ports that had to be killed because they did not stop in time.
+    """
+
+    wish: Wish
+    archives: Mapping[str, str] = field(default_factory=dict)
+    python: str = releases.PYTHON
+    waited: float = 0
+    killed: list[int] = field(default_factory=list)
+
+    def execute(self, step: Step, left: float) -> str | None:
+        """Do one step; return None when it is done, else what it waits for after `left` seconds."""
+        patient: dict[str, Callable[[str, float], str | None]] = {"prove": self._prove, "stop": self._stop}
+        verbs: dict[str, Callable[[str], None]] = {
+            "create user": self._create_user,
+            "install": self._install,
+            "configure": self._configure,
+            "reload": self._reload,
+            "start": self._start,
+            "enable": self._enable,
+            "restart": self._restart,
+            "switch": self._switch,
+            "remove": self._remove,
+            "drop class": self._drop_class,
+            "prune": releases.remove,
+            "clean": self._clean,
+        }
+        waiting = None
+        if step.verb in patient:
+            waiting = patient[step.verb](step.subject, left)
+        else:
+            verbs[step.verb](step.subject)
+        self.waited = 0 if waiting is None else self.waited
+        return waiting
+
+    def _instance(self, port: str) -> Instance:
+        for instance in self.wish.placed:
+            if instance.port == int(port):
+                return instance
+        raise Refused("a step works on a placed instance", port, "plan again", self.wish.host)
+
+    def _create_user(self, name: str) -> None:
+        argv = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+        client.run([*argv, "--shell", "/usr/sbin/nologin", "--comment", client.GECOS, name])
+
+    def _install(self, name: str) -> None:
+        release = self.wish.releases[name]
+        there = client.read_releases().get(name)
+        if there is not None and there.complete:
+            return
+        checks = sorted({i.check for i in self.wish.placed if i.release.id == name and i.check})
+        with tempfile.TemporaryDirectory(prefix="steelyard-release-") as private:
+            releases.install(release, self._archive(release, Path(private)), checks, self.python)
+
+    def _archive(self, release: Release, private: Path) -> Path:
+        if release.is_url:
+            return releases.download(release, private)
+        path = release.src if release.remote_src else self.archives.get(release.id, "")
+        if not path or not os.path.isfile(path):
+            remedy = "put it there, or correct release.src"
+            raise Refused("the release's archive is there", release.src, remedy, release.id)
+        return Path(path)
+
+    def _transaction(self, wanted: Sequence[WantedFile], absent: Sequence[str] = ()) -> Transaction:
+        return Transaction(SET, wanted, absent)
+
+    def _configure(self, _subject: str) -> None:
+        with self._transaction(unit_files.host_files(self.wish.placed, self.wish.whole)) as change:
+            change.plan()
+            change.swap()
+
+    def _reload(self, _subject: str) -> None:
+        """Let systemd read the files, set the running slice's quota, see that it took them; else put them back.
+
+        A running slice keeps its old quota at a daemon-reload (seen on systemd 257): it is set by set-property.
+        """
+        with self._transaction(unit_files.host_files(self.wish.placed, self.wish.whole)) as change:
+            client.run(["systemctl", "daemon-reload"])
+            units = client.show(i.unit for i in self.wish.placed)
+            bad = {name: u["LoadState"] for name, u in units.items() if u.get("LoadState") != "loaded"}
+            if bad:
+                change.rollback()
+                client.run(["systemctl", "daemon-reload"])
+                seen = ", ".join(f"{name} is {state}" for name, state in sorted(bad.items()))
+                remedy = "correct the class; the last good files are back in place"
+                raise Refused("systemd accepts the units", seen, remedy, self.wish.host)
+            whole = self.wish.whole
+            memory = str(whole.memory_max) if whole.memory_max else "infinity"
+            quota = f"{whole.cpu_quota:g}%" if whole.cpu_quota else ""
+            properties = [f"MemoryMax={memory}", f"CPUQuota={quota}"]
+            client.run(["systemctl", "set-property", "--runtime", "app.slice", *properties])
+            change.commit()
+
+    def _enable(self, port: str) -> None:
+        client.run(["systemctl", "enable", "--quiet", f"app@{port}.service"])
+
+    def _start(self, port: str) -> None:
+        unit = f"app@{port}.service"
+        self._enable(port)
+        client.run(["systemctl", "reset-failed", unit], check=False)
+        self._systemctl("start", self._instance(port))
+
+    def _restart(self, port: str) -> None:
+        instance = self._instance(port)
+        client.run(["systemctl", "reset-failed", instance.unit], check=False)
+        client.run(["systemctl", "stop", instance.unit], self._stop_deadline(instance.unit) + 30)
+        self._note_killed(instance.unit)
+        self._systemctl("start", instance)
+
+    def _systemctl(self, verb: str, instance: Instance) -> None:
+        try:
+            client.run(["systemctl", verb, instance.unit], instance.start_deadline + 30)
+        except client.CommandFailed as error:
+            self._give_back(instance, error.problems[0].seen)
+
+    def _stop_deadline(self, unit: str) -> float:
+        """The deadline in force, which is the one that the instance was started with."""
+        return parse.seconds(client.show([unit]).get(unit, {}).get("TimeoutStopUSec", ""), 90)
+
+    def _stop(self, port: str, left: float) -> str | None:
+        """Stop an instance by SIGTERM; systemd kills it after its own deadline, which is then said."""
+        unit = f"app@{port}.service"
+        client.run(["systemctl", "stop", "--no-block", unit])
+        deadline = self._stop_deadline(unit) + 30 - self.waited
+
+        def state() -> str:
+            return client.show([unit]).get(unit, {}).get("ActiveState", "inactive")
+
+        try:
+            wait_until(state, lambda s: s in ("inactive", "failed"), min(left, deadline), f"{unit} has stopped")
+        except GateNotPassed as error:
+            if left < deadline:
+                return f"{unit} is {error.problems[0].seen}"
+            raise
+        self._note_killed(unit)
+        return None
+
+    def _note_killed(self, unit: str) -> None:
+        if client.show([unit]).get(unit, {}).get("Result") == "timeout":
+            self.killed += sorted(parse.ports_in([unit]))
+
+    def _prove(self, port: str, left: float) -> str | None:
+        instance = self._instance(port)
+        deadline = max(0.0, instance.start_deadline - self.waited)
+        try:
+            self._wait_ready(instance, min(left, deadline))
+        except GateNotPassed as error:
+            seen = error.problems[0].seen
+            if left < deadline and not seen.startswith("failed/"):
+                return f"{instance.unit} is not ready: {seen}"
+            self._give_back(instance, seen)
+        self._keep_good(instance)
+        return None
+
+    def _wait_ready(self, instance: Instance, deadline: float) -> None:
+        """Wait until the instance is ready; raises GateNotPassed at the deadline, at once when it has failed."""
+
+        def observe() -> tuple[str, client.Probe]:
+            unit = client.show([instance.unit]).get(instance.unit, {})
+            state = f"{unit.get('ActiveState')}/{unit.get('SubState')}"
+            return state, client.probe(instance) if state.startswith("active/") else client.Probe(False, state)
+
+        def done(seen: tuple[str, client.Probe]) -> bool:
+            return seen[1].ready or seen[0].startswith("failed/")
+
+        what = f"{instance.unit} is ready"
+        state, last = wait_until(observe, done, deadline, what, describe=lambda s: f"{s[0]}, {s[1].saw}")
+        if not last.ready:
+            raise GateNotPassed(what, f"{state} {client.show([instance.unit])[instance.unit].get('Result', '')}")
+
+    def _keep_good(self, instance: Instance) -> None:
+        """Remember the files that were proven: the way back when a later configuration does not get ready."""
+        good = client.read_good(instance.port)
+        digest = unit_files.config_digest(instance)
+        if good.get("config") == digest:
+            return
+        os.makedirs(client.GOOD_DIR, mode=0o700, exist_ok=True)
+        files = [
+            {"path": f.path, "content": f.content, "mode": f.mode, "secret": f.secret}
+            for f in unit_files.instance_files(instance)
+        ]
+        note = {"config": digest, "release": instance.release.id, "files": files}
+        durable.replace(Path(client.GOOD_DIR, f"{instance.port}.json"), json.dumps(note))
+
+    def _give_back(self, instance: Instance, seen: str) -> None:
+        """Leave what served before, and raise NotReady with the last lines of the journal, secrets masked."""
+        lines = client.journal(instance.unit)
+        for value in sorted((v for v in instance.secrets.values() if v), key=len, reverse=True):
+            lines, seen = lines.replace(value, "********"), seen.replace(value, "********")
+        good = client.read_good(instance.port)
+        if not good:
+            client.run(["systemctl", "disable", "--now", "--quiet", instance.unit], instance.stop_deadline + 30, False)
+            outcome = "it was stopped"
+        elif good["config"] == unit_files.config_digest(instance):
+            outcome = "it runs a configuration that was ready before and is left as it is"
+        else:
+            outcome = self._restore_good(instance, good)
+        remedy = f"correct the release or its settings and run again; {outcome}"
+        if lines:
+            remedy += f"; its journal ends:\n{lines}"
+        where = f"{self.wish.host} {instance.unit}"
+        raise NotReady.of([Problem(where, f"the instance of {instance.class_name} gets ready", seen, remedy)])
+
+    def _restore_good(self, instance: Instance, good: Mapping[str, object]) -> str:
+        stored = good["files"]
+        assert isinstance(stored, list)  # noqa: S101 (we wrote it)
+        with self._transaction([WantedFile(**entry) for entry in stored]) as change:
+            change.plan()
+            change.swap()
+            client.run(["systemctl", "daemon-reload"])
+            change.commit()
+        client.run(["systemctl", "reset-failed", instance.unit], check=False)
+        client.run(
+            ["systemctl", "restart", instance.unit], instance.start_deadline + instance.stop_deadline + 30, False
+        )
+        try:
+            self._wait_ready(instance, instance.start_deadline)
+        except GateNotPassed:
+            return f"{good['release']} was put back and is not ready either"
+        return f"{good['release']} with its last good configuration serves again"
+
+    def _switch(self, class_name: str) -> None:
+        release = next(i.release for i in reversed(self.wish.placed) if i.class_name == class_name)
+        directory = Path(ROOT, class_name)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+        aside = directory / ".current-new"
+        aside.unlink(missing_ok=True)
+        aside.symlink_to(f"../releases/{release.id}")
+        os.replace(aside, directory / "current")
+        durable.fsync_directory(directory)
+
+    def _remove(self, port: str) -> None:
+        """Forget an instance: link, files, runtime settings, way back; then let systemd see it."""
+        unit = f"app@{port}.service"
+        link = f"{unit_files.UNIT_DIR}/multi-user.target.wants/{unit}"
+        if os.path.lexists(link):
+            os.unlink(link)
+        Path(client.GOOD_DIR, f"{port}.json").unlink(missing_ok=True)
+        self._forget_files(unit_files.instance_paths(int(port)))
+        for directory in (f"{unit_files.UNIT_DIR}/{unit}.d", f"{_CONTROL_DIR}/{unit}.d"):
+            shutil.rmtree(directory, ignore_errors=True)
+        client.run(["systemctl", "reset-failed", unit], check=False)
+
+    def _drop_class(self, name: str) -> None:
+        shutil.rmtree(Path(ROOT, name), ignore_errors=True)
+        unit = os.path.basename(unit_files.slice_path(name))
+        client.run(["systemctl", "stop", unit], check=False)
+        self._forget_files([unit_files.slice_path(name)])
+
+    def _forget_files(self, paths: Sequence[str]) -> None:
+        with self._transaction([], paths) as change:
+            change.plan()
+            change.swap()
+            client.run(["systemctl", "daemon-reload"])
+            change.commit()
+
+    def _clean(self, _subject: str) -> None:
+        """Leave nothing of ours; the account is removed only when we made it."""
+        files = list(client.read_files([]))
+        slices = [os.path.basename(p) for p in files if p.endswith(".slice")]
+        for unit in sorted(slices, key=len, reverse=True):
+            client.run(["systemctl", "stop", unit], check=False)
+        self._forget_files(files)
+        for path in (ROOT, unit_files.CONFIG_DIR, os.path.dirname(client.GOOD_DIR), *glob.glob(f"{_CONTROL_DIR}/app*")):
+            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(Path("/var/lib/steelyard/config", SET), ignore_errors=True)
+        if client.account() == client.GECOS:
+            client.run(["userdel", unit_files.USER])
+
+
+def interrupted() -> bool:
+    """Whether an earlier run swapped files in and did not prove that systemd took them."""
+    with Transaction(SET, ()) as change:
+        return bool(change.interrupted)
+
+
+def read(wish: Wish) -> tuple[Seen, Plan]:
+    """Return what is on this host, and the plan for the wish."""
+    seen = client.read_host(wish.placed, wish.whole, interrupted())
+    return seen, make_plan(seen, wish)
+
+
+def diffs(seen: Seen, wish: Wish, plan: Plan) -> list[dict[str, str]]:
+    """Return Ansible's diffs: the plan, then each file; secrets masked."""
+    if not plan.steps:
+        return []
+    changes = file_changes(seen, wish) if any(s.verb == "configure" for s in plan.steps) else ()
+    return [plan.as_diff(), *(c.as_diff() for c in changes)]

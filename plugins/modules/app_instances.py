@@ -1,0 +1,355 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: app_instances
+short_description: Application instances of one host as systemd units
+version_added: "0.1.0"
+description:
+  - Installs releases, writes units, environments and limits, starts instances and waits until they are ready, restarts
+    those that run another configuration where told to, and removes what the inventory no longer places on the host.
+  - It knows one host only. Traffic is moved by M(steelyard.stack.nginx_pool); the playbooks order the two.
+  - What an instance runs is asked of the running process, which carries C(STEELYARD_CONFIG) in its environment. So a run
+    that was killed anywhere is finished by the next one.
+  - An instance that does not get ready in time goes back to the configuration that was last ready, or is stopped when
+    there is none; the module then fails with the last lines of its journal.
+author:
+  - Steelyard authors (@steelyard)
+attributes:
+  check_mode:
+    description: The plan is made and shown, nothing is changed.
+    support: full
+  diff_mode:
+    description: The plan, and each file; secrets are masked. It is the same text in check mode.
+    support: full
+  idempotent:
+    description: Without a difference nothing is done, and no instance is restarted.
+    support: full
+options:
+  operation:
+    description:
+      - V(read) returns what is there and the plan, V(apply) does the plan, V(health) judges the instances.
+    type: str
+    choices: [read, apply, health]
+    default: apply
+  instances:
+    description:
+      - The instances that the inventory places on this host, from the lookup P(steelyard.stack.wanted#lookup).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      class_name: {description: Name of the class., type: str, required: true}
+      host: {description: Inventory name of the host., type: str, required: true}
+      address: {description: Where peers reach the host., type: str, required: true}
+      bind_address: {description: What the instance binds., type: str, required: true}
+      port: {description: Its port; the unit is C(app@PORT.service)., type: int, required: true}
+      state:
+        description: What the inventory says of it. Leaving instances are removed where O(remove=true).
+        type: str
+        choices: [present, maintenance, leaving]
+        default: present
+      release:
+        description: The release that it runs.
+        type: dict
+        required: true
+        suboptions:
+          version: {description: Version., type: str, required: true}
+          src: {description: Archive or wheel - a path on the control machine or a URL., type: str, required: true}
+          checksum: {description: C(sha256:) and 64 digits., type: str, required: true}
+          check: {description: Argument list that must succeed before the release is used., type: list, elements: str, default: []}
+          remote_src: {description: Whether O(instances[].release.src) is a path on the host., type: bool, default: false}
+      command: {description: Argument list., type: list, elements: str, required: true}
+      check: {description: The release's check with its placeholders filled in., type: list, elements: str, default: []}
+      health: {description: Path of the liveness check., type: str, default: ""}
+      readiness: {description: Path of the readiness check; without one a TCP connection is made., type: str, default: ""}
+      environment: {description: Environment variables., type: dict, default: {}}
+      secrets: {description: Environment variables that nobody but root and the instance may read., type: dict, default: {}}
+      cpu_quota: {description: Percent of one CPU; 0 is no limit., type: float, default: 0}
+      memory_max: {description: Bytes; 0 is no limit., type: int, default: 0}
+      stop_deadline: {description: Seconds between SIGTERM and SIGKILL., type: float, default: 20}
+      start_deadline: {description: Seconds within which it must be ready., type: float, default: 30}
+      keep_releases: {description: Releases to keep on the host., type: int, default: 3}
+  slice:
+    description: Quota of all instances of the host together.
+    type: dict
+    default: {}
+    suboptions:
+      cpu_quota: {description: Such as V(200%); 0 is no limit., type: str, default: "0"}
+      memory_max: {description: Such as V(1gb); 0 is no limit., type: str, default: "0"}
+  host:
+    description: Inventory name of the host; the action fills it in.
+    type: str
+    default: ""
+  remove:
+    description: Stop and remove what the inventory does not place on this host, or calls leaving.
+    type: bool
+    default: false
+  restart:
+    description: V(needed) restarts instances that run another configuration than the wanted one, one after the other.
+    type: str
+    choices: [never, needed]
+    default: never
+  ports:
+    description: Restart only these; all when empty.
+    type: list
+    elements: int
+    default: []
+  started_before:
+    description: With O(restart=needed), also restart instances that started before this time (seconds since 1970).
+    type: float
+    default: 0
+  archives:
+    description: Copies of releases on the host by release id; the action fills it in.
+    type: dict
+    default: {}
+  python:
+    description: Interpreter that virtual environments are made with.
+    type: path
+    default: /usr/bin/python3
+  plan:
+    description: The steps to do; the action fills it in.
+    type: dict
+    default: {}
+  budget:
+    description: Seconds after which no further step is begun; the action fills it in.
+    type: float
+    default: 10
+  waited:
+    description: Seconds that the first step has been under way in earlier calls; the action fills it in.
+    type: float
+    default: 0
+  lease:
+    description: The run that calls; the action fills it in.
+    type: dict
+    suboptions:
+      cluster: {description: Name of the cluster., type: str, required: true}
+      run: {description: Id of the run., type: str, required: true}
+      token: {description: Token of the lease., type: int}
+"""
+
+EXAMPLES = r"""
+- name: What is on this host, and what would be done
+  steelyard.stack.app_instances:
+    operation: read
+    instances: "{{ lookup('steelyard.stack.wanted', 'app_instances') }}"
+    slice: "{{ app_slice }}"
+
+- name: Install, configure and start what is missing; restart nothing, remove nothing
+  steelyard.stack.app_instances:
+    instances: "{{ lookup('steelyard.stack.wanted', 'app_instances') }}"
+    slice: "{{ app_slice }}"
+
+- name: Restart one instance where its running configuration is not the wanted one
+  steelyard.stack.app_instances:
+    instances: "{{ lookup('steelyard.stack.wanted', 'app_instances') }}"
+    restart: needed
+    ports: [8000]
+
+- name: Remove what leaves this host
+  steelyard.stack.app_instances:
+    instances: "{{ lookup('steelyard.stack.wanted', 'app_instances') }}"
+    remove: true
+"""
+
+RETURN = r"""
+changed:
+  description: Whether something was done, or would be.
+  type: bool
+  returned: always
+  sample: true
+plan:
+  description: Steps, refusals and notes.
+  type: dict
+  returned: for read and apply
+  sample: {service: app, cluster: api1, fingerprint: 3f9c0a1b2c3d4e5f, steps: [], refusals: [], notes: []}
+applied:
+  description: Ids of the steps that were done.
+  type: list
+  elements: str
+  returned: for apply
+  sample: [start/8000, prove/8000]
+remaining:
+  description: Ids of the steps that were not.
+  type: list
+  elements: str
+  returned: for apply
+  sample: []
+restart_needed:
+  description: Ports of instances that run another configuration than the wanted one.
+  type: list
+  elements: int
+  returned: always
+  sample: [8000]
+unplaced:
+  description: Ports of instances that are on the host and that the inventory does not place there, or calls leaving.
+  type: list
+  elements: int
+  returned: always
+  sample: []
+killed:
+  description: Ports of instances that did not stop within their deadline and were killed.
+  type: list
+  elements: int
+  returned: for apply
+  sample: []
+seen:
+  description: Instances as found, by port.
+  type: list
+  elements: dict
+  returned: always
+  sample: [{port: 8000, class_name: api, active: active, ready: true, release: market_api-1.0.0}]
+missing:
+  description: Releases that are not installed.
+  type: list
+  elements: str
+  returned: for read
+  sample: [market_api-1.0.0]
+venv:
+  description: Whether O(python) can make virtual environments; only looked at when a release is missing.
+  type: bool
+  returned: for read
+  sample: true
+verdict:
+  description: C(ok) and findings, each with severity, what was seen, what it means and what to do.
+  type: dict
+  returned: for health
+  sample: {ok: true, findings: []}
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.steelyard.stack.plugins.module_utils.app import apply as work
+from ansible_collections.steelyard.stack.plugins.module_utils.app.health import judge
+from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance, Slice
+from ansible_collections.steelyard.stack.plugins.module_utils.app.plan import Wish, restart_needed, unplaced
+from ansible_collections.steelyard.stack.plugins.module_utils.app.releases import can_make_venv
+from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen
+from ansible_collections.steelyard.stack.plugins.module_utils.cluster import LOOP_ARGUMENTS, do_steps
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
+
+RELEASE = {
+    "version": {"type": "str", "required": True},
+    "src": {"type": "str", "required": True},
+    "checksum": {"type": "str", "required": True},
+    "check": {"type": "list", "elements": "str", "default": []},
+    "remote_src": {"type": "bool", "default": False},
+}
+INSTANCE = {
+    **{name: {"type": "str", "required": True} for name in ("class_name", "host", "address", "bind_address")},
+    "port": {"type": "int", "required": True},
+    "state": {"type": "str", "choices": ["present", "maintenance", "leaving"], "default": "present"},
+    "release": {"type": "dict", "required": True, "options": RELEASE},
+    "command": {"type": "list", "elements": "str", "required": True},
+    "check": {"type": "list", "elements": "str", "default": []},
+    "health": {"type": "str", "default": ""},
+    "readiness": {"type": "str", "default": ""},
+    "environment": {"type": "dict", "default": {}},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
+    "cpu_quota": {"type": "float", "default": 0},
+    "memory_max": {"type": "int", "default": 0},
+    "stop_deadline": {"type": "float", "default": 20},
+    "start_deadline": {"type": "float", "default": 30},
+    "keep_releases": {"type": "int", "default": 3},
+}
+SLICE = {"cpu_quota": {"type": "str", "default": "0"}, "memory_max": {"type": "str", "default": "0"}}
+ARGUMENTS: dict[str, Any] = {
+    **LOOP_ARGUMENTS,
+    "operation": {"type": "str", "choices": ["read", "apply", "health"], "default": "apply"},
+    "instances": {"type": "list", "elements": "dict", "default": [], "options": INSTANCE},
+    "slice": {"type": "dict", "default": {}, "options": SLICE},
+    "host": {"type": "str", "default": ""},
+    "remove": {"type": "bool", "default": False},
+    "restart": {"type": "str", "choices": ["never", "needed"], "default": "never"},
+    "ports": {"type": "list", "elements": "int", "default": []},
+    "started_before": {"type": "float", "default": 0},
+    "archives": {"type": "dict", "default": {}},
+    "python": {"type": "path", "default": "/usr/bin/python3"},
+}
+
+
+def wish_of(params: dict[str, Any]) -> work.Wish:
+    """Return what the arguments ask for; raises Refused."""
+    instances = tuple(Instance.from_dict(raw) for raw in params["instances"])
+    return Wish(
+        instances=instances,
+        whole=Slice.from_vars(params["slice"] or {}, "slice"),
+        host=params["host"] or next((i.host for i in instances), "this host"),
+        remove=params["remove"],
+        restart=params["restart"],
+        ports=tuple(params["ports"]),
+        started_before=params["started_before"],
+    )
+
+
+def observed(seen: Seen, wish: Wish) -> dict[str, Any]:
+    """Return what every operation tells of the host."""
+    return {
+        "seen": [seen.instances[p].as_dict() for p in sorted(seen.instances)],
+        "restart_needed": list(restart_needed(seen, wish)),
+        "unplaced": list(unplaced(seen, wish)),
+    }
+
+
+def read(wish: Wish, python: str) -> dict[str, Any]:
+    """Return what is there and the plan; in check mode and for the action this is all that happens."""
+    seen, plan = work.read(wish)
+    missing = sorted(n for n in wish.releases if n not in seen.releases or not seen.releases[n].complete)
+    return {
+        "changed": False,
+        "plan": plan.summary(),
+        "missing": missing,
+        "venv": not missing or can_make_venv(python),
+        "file_diffs": work.diffs(seen, wish, plan)[1:],
+        **observed(seen, wish),
+    }
+
+
+def apply(wish: Wish, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Do the given steps, or, called without the action, all of them."""
+    seen, fresh = work.read(wish)
+    fresh.require_allowed()
+    given = Plan.from_summary(params["plan"]) if params["plan"] else fresh
+    if check_mode or not given.steps:
+        return {
+            "changed": bool(given.steps), "plan": given.summary(), "applied": [],
+            "remaining": [s.id for s in given.steps], "diff": work.diffs(seen, wish, given), **observed(seen, wish),
+        }  # fmt: skip
+    executor = work.Executor(wish, params["archives"], params["python"], params["waited"])
+    done = do_steps(given.steps, executor.execute, budget=params["budget"])
+    result = {**done.as_dict(), "killed": executor.killed}
+    if not done.remaining:
+        result.update(observed(work.read(wish)[0], wish))
+    return result
+
+
+def health(wish: Wish) -> dict[str, Any]:
+    """Return the verdict over this host's instances."""
+    seen, _plan = work.read(wish)
+    return {"changed": False, "verdict": judge(seen, wish).as_dict(), **observed(seen, wish)}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        wish = wish_of(module.params)
+        operation = module.params["operation"]
+        if operation == "read":
+            result = read(wish, module.params["python"])
+        elif operation == "health":
+            result = health(wish)
+        else:
+            result = apply(wish, module.params, module.check_mode)
+    except SteelyardError as err:
+        module.fail_json(msg=str(err), **err.details)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
