@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ import yaml
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory import check
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import OPERATIONS, declared_by
-from ansible_collections.steelyard.stack.plugins.module_utils.inventory.report import problem_table, summary
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import inventory_from_vars, plain
-from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, display, failure
+from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, failure
+from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused
 from ansible_collections.steelyard.stack.plugins.plugin_utils.results import is_first_host
 
 ROLES = Path(__file__).parents[2] / "roles"  # beside this plugin, in a checkout and in an installed collection
@@ -47,8 +46,7 @@ class ActionModule(ClusterAction):
                 problems += check.confirm_problems(args["confirm"], given, args["operation"])
             result["hosts"] = len(inventory.fleet.hosts)
             if problems:
-                display.display(problem_table(problems, terminal_width()))
-                result |= failure(Refused.of(problems)) | {"msg": summary(problems, "the inventory")}
+                result |= refused(problems, "the inventory")
         except SteelyardError as error:
             result |= failure(error)
         return self.finish(result, variables)
@@ -62,8 +60,3 @@ def declared_variables(roles: Path) -> dict[str, Mapping[str, Any]]:
     if not found:
         raise Refused("the collection is complete", f"no argument specs in {roles}", "install it again")
     return found
-
-
-def terminal_width() -> int:
-    """Return the columns that a table may take; wide where the output is no terminal."""
-    return max(100, min(shutil.get_terminal_size(fallback=(140, 25)).columns, 180))

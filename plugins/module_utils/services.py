@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app import model as app
+from ansible_collections.steelyard.stack.plugins.module_utils.app import sizing as app_sizing
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall import model as firewall
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host, Listener
@@ -20,6 +21,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.nginx import model
 
 _PROBLEMS: tuple[Callable[[Fleet], list[Problem]], ...] = (app.problems, nginx.problems, firewall.problems)
 _LISTENERS: tuple[Callable[[Fleet, Host], list[Listener]], ...] = (app.listeners, nginx.listeners)
+ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # compared here, never bound
 
 
 def problems(fleet: Fleet) -> list[Problem]:
@@ -36,6 +38,28 @@ def problems(fleet: Fleet) -> list[Problem]:
 def listeners(fleet: Fleet, host: Host) -> list[Listener]:
     """Return every port that the services open on a host; raises Refused where the inventory is wrong."""
     return [listener for listen in _LISTENERS for listener in listen(fleet, host)]
+
+
+def owns(unit: str) -> bool:
+    """Return whether a systemd unit is one of ours."""
+    return unit == "nginx.service" or unit.startswith("app@")
+
+
+def overlap(one: str, other: str) -> bool:
+    """Return whether two listeners with these addresses and the same port get in each other's way."""
+    return one == other or one in ANY_ADDRESS or other in ANY_ADDRESS
+
+
+def oversubscription(fleet: Fleet, host: Host, memory: int, cpus: float) -> list[Problem]:
+    """Return what a host of this size (bytes, CPUs) cannot keep of what the inventory places on it."""
+    whole = app.Slice.from_vars(host.vars.get("app_slice") or {})
+    return app_sizing.oversubscription(app.instances_of(fleet, host), whole, memory, cpus, "memory and CPUs")
+
+
+def shuts_out(host: Host, peer: str) -> bool:
+    """Return whether the host's firewall would refuse SSH from this address."""
+    networks = host.vars.get("steelyard_control_networks") or ()
+    return bool(host.vars.get("firewall_enabled", True)) and firewall.outside(peer, networks)
 
 
 def hosts_outside_pools(fleet: Fleet) -> tuple[str, ...]:

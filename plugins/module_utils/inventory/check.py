@@ -224,7 +224,11 @@ def port_problems(inventory: Inventory) -> list[Problem]:
         if str(ssh).isdigit():
             listeners.append(Listener(int(ssh), "ssh"))
         for one, other in combinations(listeners, 2):
-            if one.port == other.port and _service(one) != _service(other) and _overlap(one, other):
+            if (
+                one.port == other.port
+                and _service(one) != _service(other)
+                and services.overlap(one.address, other.address)
+            ):
                 seen = f"port {one.port} of {one.service} and {other.service}"
                 remedy = f"give {one.service} another port (on the host alone: app_ports)"
                 found.append(Problem(host.name, "a port is used once on a host", seen, remedy))
@@ -327,7 +331,3 @@ def _everywhere(inventory: Inventory, name: str) -> list[str]:
 
 def _service(listener: Listener) -> str:
     return listener.service.split(" ", 1)[0].split(":", 1)[0]
-
-
-def _overlap(one: Listener, other: Listener) -> bool:
-    return one.address == other.address or one.address in ANY_ADDRESS or other.address in ANY_ADDRESS

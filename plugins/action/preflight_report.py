@@ -1,0 +1,61 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Judges all hosts of the play together, by what `preflight` read of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.host.judge import judge, notes
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import OPERATIONS
+from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import fleet_from_vars, host_facts, plain
+from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, display, failure
+from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused
+
+ARGUMENTS = {
+    "operation": {"type": "str", "default": "site", "choices": list(OPERATIONS)},
+    "hosts": {"type": "list", "elements": "str", "default": []},
+    "allow_unreachable": {"type": "list", "elements": "str", "default": []},
+}
+
+
+class ActionModule(ClusterAction):
+    """See the documentation of the module of the same name."""
+
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return notes, or fail with every problem of every host; the first host that is still there does the work."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, args = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        variables = task_vars or {}
+        result |= {"changed": False, "problems": [], "notes": []}
+        if not _is_first_left(variables):
+            return result
+        try:
+            fleet = fleet_from_vars(variables)
+            facts = host_facts(variables)
+            hosts = args["hosts"] or _hosts_of(variables, [h.name for h in fleet.hosts])
+            problems = judge(fleet, facts, hosts, args["operation"], args["allow_unreachable"])
+            result |= {"notes": notes(fleet, facts, hosts), "hosts": list(hosts)}
+            for note in result["notes"]:
+                display.display(f"  note: {note}")
+            if problems:
+                result |= refused(problems, "the hosts")
+        except SteelyardError as error:
+            result |= failure(error)
+        return self.finish(result, variables)
+
+
+def _is_first_left(task_vars: Mapping[str, Any]) -> bool:
+    """Return whether this is the first host still in the play: one that did not answer may have been dropped."""
+    left = task_vars.get("ansible_play_hosts") or [task_vars.get("inventory_hostname")]
+    return bool(left[0] == task_vars.get("inventory_hostname"))
+
+
+def _hosts_of(task_vars: Mapping[str, Any], inventory: list[str]) -> list[str]:
+    """Return the play's hosts that are in the inventory; the whole inventory when the play is on the control machine."""
+    play = {plain(name) for name in task_vars.get("ansible_play_hosts_all") or ()}
+    return [name for name in inventory if name in play] or inventory

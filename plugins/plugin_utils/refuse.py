@@ -1,0 +1,28 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How a check on the control machine refuses: one table for people, the same in the result for programs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+from ansible.utils.display import Display
+
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory.report import problem_table, summary
+from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import failure
+
+display = Display()
+
+
+def refused(problems: Sequence[Problem], of: str) -> dict[str, Any]:
+    """Print the table of problems and return the result of a task that refuses them."""
+    display.display(problem_table(problems, _width()))
+    return {**failure(Refused.of(problems)), "msg": summary(problems, of)}
+
+
+def _width() -> int:
+    """Return the columns that a table may take; wide where the output is no terminal."""
+    return max(100, min(shutil.get_terminal_size(fallback=(140, 25)).columns, 180))
