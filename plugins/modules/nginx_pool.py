@@ -179,11 +179,6 @@ balancer:
         members:
           - {host: api1, address: 192.0.2.11, port: 8000, down: false, backup: false, weight: 1, max_fails: 3,
              fail_timeout: 30, max_conns: 0, extra: []}
-limits:
-  description: What the host allows nginx, for sizing.
-  type: dict
-  returned: O(operation=read)
-  sample: {nofile: 1048576, somaxconn: 4096}
 verdict:
   description: Whether the balancer serves, or the member may be stopped, and why not.
   type: dict
@@ -277,7 +272,7 @@ def answer(params: dict[str, Any], dry: bool) -> dict[str, Any]:
     wanted = tuple(Pool.from_dict(p) for p in params["pools"])
     if params["operation"] == "read":
         balancer = read_balancer(client, params["host"], wanted)
-        return {"changed": False, "balancer": balancer.as_dict(), "limits": client.limits()}
+        return {"changed": False, "balancer": balancer.as_dict()}
     if params["operation"] == "health":
         return health(client, wanted, params)
     if params["operation"] == "apply":

@@ -37,7 +37,6 @@ UPSTREAM_HEADER = "X-Steelyard-Upstream"
 NOTES = "nginx/"
 TIMEOUT = 2.0
 _GATEWAY_ERRORS = (502, 503, 504)
-_WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class Client:
@@ -45,7 +44,7 @@ class Client:
 
     def __init__(self, status_listen: str = STATUS_LISTEN, notes: UndoNotes | None = None) -> None:
         at = Listen.parse(status_listen, "nginx_status_listen")
-        self._status = (_WILDCARDS.get(at.address, at.address), at.port)
+        self._status = (at.probe_address, at.port)
         self.notes = notes or UndoNotes()
 
     def installed(self) -> bool:
@@ -124,15 +123,6 @@ class Client:
         uid = self._worker_uid()
         return {pool: parse.open_to(seen, endpoints, uid) for pool, endpoints in places.items()}
 
-    def limits(self) -> dict[str, int]:
-        """Return what sizing needs of this host's limits: nofile and somaxconn."""
-
-        def read(name: str) -> str:
-            return Path(f"/proc/{name}").read_text(encoding="ascii")
-
-        nofile = parse.nofile_limit(read("1/limits"), read("1/status"), read("sys/fs/nr_open"))
-        return {"nofile": nofile, "somaxconn": int(read("sys/net/core/somaxconn"))}
-
     def _worker_uid(self) -> int | None:
         """Return the user that nginx's workers run as; None when none runs."""
         for process in self.processes():
@@ -192,7 +182,7 @@ def ask_everybody(client: Client, balancer: Balancer, wanted: Iterable[Pool], si
 def _ask_site(client: Client, site: Site, pools: Mapping[str, Pool]) -> str:
     host = "" if site.server_names[0].startswith(("_", "*")) else site.server_names[0]
     path = (pools[site.pool].health if site.pool in pools else "") or "/"
-    wrong = (client.ask(_WILDCARDS.get(at.address, at.address), at.port, path, host) for at in site.listen)
+    wrong = (client.ask(at.probe_address, at.port, path, host) for at in site.listen)
     return "; ".join(w for w in wrong if w)
 
 

@@ -32,6 +32,7 @@ GROUP = "load_balancers"
 UP, DOWN, REMOVED = "up", "down", "removed"
 STATES = {"present": UP, "maintenance": DOWN, "leaving": REMOVED}
 STATUS_LISTEN = "127.0.0.1:8080"
+_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 _ROTATING = ("round_robin", "least_conn", "random")
 _METHOD = re.compile(
@@ -120,12 +121,16 @@ class Listen:
     port: int
     address: str = ""
 
-    @property
-    def directives(self) -> tuple[str, ...]:
-        """Return the arguments of the `listen` directives."""
+    def places(self, ipv6: bool = True) -> tuple[str, ...]:
+        """Return what its `listen` directives name, one for each address family."""
         if self.address:
             return (endpoint_of(self.address, self.port),)
-        return (str(self.port), f"[::]:{self.port}")
+        return (str(self.port), f"[::]:{self.port}") if ipv6 else (str(self.port),)
+
+    @property
+    def probe_address(self) -> str:
+        """Where this host itself reaches it."""
+        return _LOOPBACK.get(self.address, self.address)
 
     @classmethod
     def parse(cls, text: object, where: str = "") -> Listen:
@@ -168,6 +173,32 @@ class Site:
         """Read back what `as_dict` wrote."""
         lists = {k: tuple(raw[k]) for k in ("server_names", "allow_from", "allow_from_networks") if k in raw}
         return cls(**{**raw, **lists, "listen": tuple(Listen(**at) for at in raw["listen"])})
+
+
+def listen_directives(sites: Iterable[Site], backlog: int, ipv6: bool = True) -> dict[str, Any]:
+    """Return the arguments of every `listen`: by site, and for the servers that answer nobody.
+
+    nginx takes options of an address once, so the first site on it carries them; the site named `_` there is its
+    default server, and without one a server of ours is, which closes the connection. Never `reuseport`: with it each
+    worker has a queue of its own, and a reload drops the connections that wait in those of the old workers.
+    """
+    found: dict[str, list[str]] = {}
+    first: dict[str, str] = {}
+    default: dict[str, str] = {}
+    stated = tuple(sites)
+    for site in stated:
+        for place in (p for at in site.listen for p in at.places(ipv6)):
+            first.setdefault(place, site.name)
+            if "_" in site.server_names:
+                default.setdefault(place, site.name)
+    for site in stated:
+        places = [p for at in site.listen for p in at.places(ipv6)]
+        found[site.name] = [
+            p + (" default_server" if default.get(p) == site.name else "")
+            + (f" backlog={backlog}" if first[p] == site.name else "")
+            for p in places
+        ]  # fmt: skip
+    return {"sites": found, "nobody": [f"{p} default_server" for p in first if p not in default]}
 
 
 def _given(raw: Mapping[str, Any], options: Options, key: str) -> Any:
@@ -380,7 +411,7 @@ def _double_listeners(host: Host) -> list[Problem]:
     """Return names served twice on one listener, and sites on the status listener's port."""
     sites = wanted_sites(host.vars)
     status = Listen.parse(host.vars.get("nginx_status_listen", STATUS_LISTEN), f"{host.name}: nginx_status_listen")
-    keys = (f"{name} on {at.directives[0]}" for site in sites for at in site.listen for name in site.server_names)
+    keys = (f"{name} on {at.places()[0]}" for site in sites for at in site.listen for name in site.server_names)
     found = [
         Problem(f"{host.name}: nginx_sites", "a server name is served once on a port", key, "rename or merge the sites")
         for key in _twice(keys)

@@ -169,17 +169,3 @@ def version(text: str) -> tuple[int, ...]:
 def answered_by(header: str) -> str:
     """Return the endpoint that answered, from $upstream_addr: after retries it lists every one that was tried."""
     return re.split(r", | : ", header.strip())[-1].strip()
-
-
-def nofile_limit(limits: str, status: str, nr_open: str) -> int:
-    """Return how many files a unit may be allowed to open, from /proc/1/{limits,status} and fs.nr_open.
-
-    systemd can raise a unit's hard limit up to fs.nr_open when it has CAP_SYS_RESOURCE (bit 24, capabilities(7)), else
-    only to its own; that is how it is in containers.
-    """
-    ceiling = int(nr_open)
-    capabilities = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
-    if capabilities and int(capabilities.group(1), 16) >> 24 & 1:
-        return ceiling
-    own = re.search(r"^Max open files\s+\S+\s+(\d+)", limits, re.MULTILINE)
-    return min(int(own.group(1)), ceiling) if own else ceiling
