@@ -10,17 +10,19 @@ import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from anyio import move_on_after
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from market_api import feeds
-from market_api.lifecycle import Lifecycle
+from market_api.lifecycle import READY, Lifecycle
 from market_api.metrics import Metrics
 from market_api.quotes import SYMBOL, BadQuote, parse_batch
 from market_api.store import MemoryStore, QuoteStore, StoreFull
 from market_api.stream import Stream
+from market_api.tasks import until_first
 from market_api.web import answer_error, common_middleware, common_routes, read_json, refusal, require_token
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
     from market_api.quotes import Quote
     from market_api.settings import Settings
-    from market_api.store import Subscription
 
 log = logging.getLogger(__name__)
 
@@ -105,22 +106,11 @@ class Api:
         """Return the symbol's quote once its time is above `after`; None when `wait` or the process ends first."""
         with self.store.subscribe(frozenset({symbol})) as changes:
             quote = await self.store.get(symbol)
-            deadline = time.monotonic() + wait
-            while quote is None or quote.time <= after:
-                left = deadline - time.monotonic()
-                if left <= 0 or not await self._change_within(changes, left):
-                    return None
-                quote = await self.store.get(symbol)
-            return quote
-
-    async def _change_within(self, changes: Subscription, seconds: float) -> bool:
-        changed = asyncio.create_task(changes.next())
-        stopping = asyncio.create_task(self.lifecycle.stopping())
-        try:
-            done, _ = await asyncio.wait((changed, stopping), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await _cancel([changed, stopping])
-        return changed in done
+            with move_on_after(wait):
+                while (quote is None or quote.time <= after) and self.lifecycle.phase == READY:
+                    await until_first(changes.next, self.lifecycle.stopping)
+                    quote = await self.store.get(symbol)
+            return quote if quote is not None and quote.time > after else None
 
     async def post_quotes(self, request: Request) -> Response:
         """POST /quotes: one quote, a list of them, or {"quotes": [...]}; needs the token."""

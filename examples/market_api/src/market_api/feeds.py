@@ -109,7 +109,9 @@ class WorkerFeed:
     def _turn(self, up: bool, why: str) -> None:
         """Note the state, and say it once, when it changes."""
         if up != self.up:
-            log.log(logging.INFO if up else logging.WARNING, "feed %s is %s: %s", self.name, "up" if up else "down", why)
+            log.log(
+                logging.INFO if up else logging.WARNING, "feed %s is %s: %s", self.name, "up" if up else "down", why
+            )
         self.up = up
         self._metrics.feed_up.labels(self.name).set(up)
 

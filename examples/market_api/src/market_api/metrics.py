@@ -31,9 +31,7 @@ class Metrics:
         if self._shared:
             Path(self._shared).mkdir(parents=True, exist_ok=True)
         self._registry = registry = CollectorRegistry()
-        self.requests = Counter(
-            "http_requests", "Requests answered.", ("method", "path", "status"), registry=registry
-        )
+        self.requests = Counter("http_requests", "Requests answered.", ("method", "path", "status"), registry=registry)
         self.seconds = Histogram(
             "http_request_duration_seconds",
             "Time from the request's head to the answer's end.",

@@ -4,17 +4,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from anyio import move_on_after
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect
 
 from market_api.lifecycle import READY
 from market_api.quotes import SYMBOL
+from market_api.tasks import until_first
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.websockets import WebSocket
 
     from market_api.lifecycle import Lifecycle
@@ -51,42 +56,33 @@ class Stream:
         try:
             await websocket.accept()
             with self._store.subscribe(symbols) as changes:
-                await self._until_one_ends(websocket, changes, symbols)
-        except (WebSocketDisconnect, OSError):
-            pass  # the client has left: nothing remains to be said
+                send = partial(self._send_quotes, websocket, changes, symbols)
+                await until_first(
+                    self._lifecycle.stopping, partial(_until_left, send), partial(_until_left, _answer_pings, websocket)
+                )
+            if self._lifecycle.phase != READY:
+                await _until_left(websocket.close, GOING_AWAY, "the instance is stopping")
         finally:
             self._open -= 1
             self._metrics.websockets.dec()
 
-    async def _until_one_ends(self, websocket: WebSocket, changes: Subscription, symbols: frozenset[str]) -> None:
-        stopping = asyncio.create_task(self._lifecycle.stopping())
-        tasks = (
-            stopping,
-            asyncio.create_task(self._send_quotes(websocket, changes, symbols)),
-            asyncio.create_task(_answer_pings(websocket)),
-        )
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
-        if stopping in done:
-            await websocket.close(GOING_AWAY, "the instance is stopping")
-        for result in ended:
-            if isinstance(result, Exception):
-                raise result
-
     async def _send_quotes(self, websocket: WebSocket, changes: Subscription, symbols: frozenset[str]) -> None:
-        known = [quote for quote in await self._store.all() if not symbols or quote.symbol in symbols]
-        await _send(websocket, {"type": "quotes", "quotes": [quote.as_dict() for quote in known]})
+        changed = [quote for quote in await self._store.all() if not symbols or quote.symbol in symbols]
+        await _send(websocket, {"type": "quotes", "quotes": [quote.as_dict() for quote in changed]})
         while True:
-            try:
-                changed = await asyncio.wait_for(changes.next(), self._settings.heartbeat)
-            except asyncio.TimeoutError:
-                await _send(websocket, {"type": "heartbeat"})
-            else:
+            changed = []
+            with move_on_after(self._settings.heartbeat):
+                changed = await changes.next()
+            if changed:
                 await _send(websocket, {"type": "quotes", "quotes": [quote.as_dict() for quote in changed]})
+            else:
+                await _send(websocket, {"type": "heartbeat"})
+
+
+async def _until_left(function: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+    """Run it; that the client has left is its end, not an error."""
+    with suppress(WebSocketDisconnect, OSError):
+        await function(*arguments)
 
 
 async def _answer_pings(websocket: WebSocket) -> None:
@@ -94,7 +90,7 @@ async def _answer_pings(websocket: WebSocket) -> None:
     while True:
         event = await websocket.receive()
         if event["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(event.get("code", 1005))
+            return
         text = event.get("text") or ""
         try:
             message = json.loads(text) if len(text) <= MAX_MESSAGE else None

@@ -37,7 +37,8 @@ def refusal(status: int, rule: str, seen: str, remedy: str) -> HTTPException:
 
 async def answer_error(_request: Request, error: Exception) -> Response:
     """Every error is JSON: rule, seen, remedy where we know them, else the bare reason."""
-    assert isinstance(error, HTTPException)
+    if not isinstance(error, HTTPException):
+        raise error
     try:
         detail = json.loads(error.detail)
     except ValueError:

@@ -1,0 +1,62 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the tests share: a token, and real processes to talk to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+TOKEN = "a-token-for-tests-0123456789"
+AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
+DEADLINE = 20.0
+
+
+@dataclass
+class Running:
+    """A process of ours: where it listens, and how it ends."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> tuple[int, str]:
+        """Wait for the end after a signal; return status and what it said."""
+        said, _ = self.process.communicate(timeout=DEADLINE)
+        return self.process.returncode, said
+
+
+def eventually(what: str, probe: Callable[[], bool]) -> None:
+    """Wait until the probe says yes; connection errors are a no."""
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        with contextlib.suppress(httpx.HTTPError):
+            if probe():
+                return
+        time.sleep(0.02)
+    pytest.fail(f"not within {DEADLINE:g} s: {what}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(**own: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MARKET_", "STEELYARD_"))}
+    return {**kept, "MARKET_API_TOKEN": TOKEN, "PYTHONUNBUFFERED": "1", **own}
+
+
+Start = Callable[..., Running]
