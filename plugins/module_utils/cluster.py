@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Step
 
 LOOP_ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -69,15 +70,21 @@ def do_steps(
 
     `execute` gets the step and the seconds left; it returns None when the step is done, else what it is waiting for
     ("12 connections left"): then the call ends there and the next one goes on with the same step. `renew` is called
-    before each step. What either raises is passed on: the next read tells what was done.
+    before each step. What either raises is passed on; an expected error then also says what was done before it, in
+    its `details`, for `fail_json`.
     """
     end = clock() + budget
     work = Work()
     todo = list(steps)
     while todo and (clock() < end or not work.applied):
-        renew()
         begun = clock()
-        waiting_for = execute(todo[0], max(0.0, end - begun))
+        try:
+            renew()
+            waiting_for = execute(todo[0], max(0.0, end - begun))
+        except SteelyardError as err:
+            work.remaining = [s.id for s in todo]
+            err.partial = work.as_dict()
+            raise
         if waiting_for is not None:
             work.progress = waiting_for
             break

@@ -34,12 +34,16 @@ class Problem:
 
 
 class SteelyardError(Exception):
-    """Base of every expected failure; `exit_code` is what the command answers with."""
+    """Base of every expected failure; `exit_code` is what the command answers with.
+
+    `partial` is what a module had done before it failed: `changed`, `applied`, `remaining`.
+    """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, rule: str, seen: object = "", remedy: str = "", where: str = "") -> None:
         self.problems: tuple[Problem, ...] = (Problem(where, rule, str(seen), remedy),)
+        self.partial: dict[str, object] = {}
         super().__init__(rule)
 
     @classmethod
@@ -55,7 +59,7 @@ class SteelyardError(Exception):
     @property
     def details(self) -> dict[str, object]:
         """Return what a module hands to `fail_json` beside the message."""
-        return {"problems": [p.as_dict() for p in self.problems], "exit_code": self.exit_code}
+        return {**self.partial, "problems": [p.as_dict() for p in self.problems], "exit_code": self.exit_code}
 
     def __str__(self) -> str:
         return "\n".join(_sentence(p) for p in self.problems)

@@ -173,7 +173,7 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
     "float": _is_float,
     "list": lambda value: isinstance(value, (list, tuple)),
     "dict": lambda value: isinstance(value, Mapping),
-    "raw": lambda value: True,
+    "raw": lambda _value: True,
 }
 _WORDS = {
     "str": ("a text", "word or 'some words'"),

@@ -59,7 +59,13 @@ def test_one_step_at_least() -> None:
 
 def test_waiting_ends_the_call_and_says_for_what() -> None:
     world = World([1, 1], [0, 1])
-    assert world.call() == {"changed": True, "applied": ["s0"], "remaining": ["s1"], "timings": {"s0": 1}, "progress": "2 left"}
+    assert world.call() == {
+        "changed": True,
+        "applied": ["s0"],
+        "remaining": ["s1"],
+        "timings": {"s0": 1},
+        "progress": "2 left",
+    }
     assert world.call()["applied"] == ["s1"]
 
 
@@ -76,6 +82,21 @@ def test_a_lost_lease_stops_before_the_step() -> None:
     with pytest.raises(Locked):
         do_steps(world.steps, world.execute, budget=10, renew=lost, clock=world.clock)
     assert world.done == []
+
+
+def test_an_error_says_what_was_done_before_it() -> None:
+    world = World([1, 1, 1])
+
+    def execute(step: Step, left: float) -> str | None:
+        if step.id == "s1":
+            raise Locked("ours", "theirs")
+        return world.execute(step, left)
+
+    with pytest.raises(Locked) as stopped:
+        do_steps(world.steps, execute, budget=10, clock=world.clock)
+    details = stopped.value.details
+    assert (details["changed"], details["applied"], details["remaining"]) == (True, ["s0"], ["s1", "s2"])
+    assert details["exit_code"] == 4
 
 
 @given(st.lists(st.floats(0, 20), max_size=6), st.lists(st.integers(0, 3), min_size=6, max_size=6), st.floats(0, 15))

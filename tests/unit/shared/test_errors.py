@@ -43,4 +43,7 @@ def test_an_error_without_a_problem_is_a_mistake_of_ours() -> None:
 
 
 def test_a_problem_reads_as_a_sentence() -> None:
-    assert str(Problem("h1", "ports are free", "80 is taken", "stop it")) == "h1: ports are free (seen: 80 is taken). stop it"
+    assert (
+        str(Problem("h1", "ports are free", "80 is taken", "stop it"))
+        == "h1: ports are free (seen: 80 is taken). stop it"
+    )

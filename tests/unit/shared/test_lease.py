@@ -74,7 +74,11 @@ def test_dry_writes_nothing(file: LeaseFile, directory: str) -> None:
 def test_one_of_many_gets_it(directory: str) -> None:
     outcomes: list[str] = []
     threads = [
-        threading.Thread(target=lambda n=n: outcomes.append(LeaseFile("nginx", "main", directory).acquire(ask(f"r{n}", f"o{n}")).outcome))
+        threading.Thread(
+            target=lambda n=n: outcomes.append(
+                LeaseFile("nginx", "main", directory).acquire(ask(f"r{n}", f"o{n}")).outcome
+            )
+        )
         for n in range(8)
     ]
     for thread in threads:

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from support.cases import load_cases
 
 from ansible_collections.steelyard.stack.plugins.module_utils import lease_rules
-from ansible_collections.steelyard.stack.plugins.module_utils.lease_rules import DENIED, GRANTED, WAIT, Record, Request, decide, release
+from ansible_collections.steelyard.stack.plugins.module_utils.lease_rules import (
+    DENIED,
+    GRANTED,
+    WAIT,
+    Record,
+    Request,
+    decide,
+    release,
+)
 from ansible_collections.steelyard.stack.plugins.module_utils.process import Process
 
 CASES = load_cases(Path(__file__).parent / "cases" / "lease")
@@ -132,10 +140,13 @@ def test_renewing_never_shortens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "enough"), [("", False), ("a", False), ("ab", True), ("abc", True), ("x", False), ("abx", True), ("axy", False)]
+    ("held", "enough"),
+    [("", False), ("a", False), ("ab", True), ("abc", True), ("x", False), ("abx", True), ("axy", False)],
 )
 def test_majority_of_three(held: str, enough: bool) -> None:
-    answers = {m: {"held": m in held, "why": "held by bob"} for m in "abxy" if m != "c"} | {m: {"held": True} for m in held}
+    answers = {m: {"held": m in held, "why": "held by bob"} for m in "abxy" if m != "c"} | {
+        m: {"held": True} for m in held
+    }
     problems = lease_rules.majority(answers, ["a", "b", "c"], "nginx main")
     assert (problems == []) == enough
     for problem in problems:

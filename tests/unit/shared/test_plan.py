@@ -57,7 +57,9 @@ def test_the_table_is_for_people() -> None:
 
 
 def test_an_unknown_time_is_not_added_up() -> None:
-    assert Plan("s", "c", (Step("a", "v", "x"),), fingerprint="f").as_table().splitlines()[0] == "s c: 1 step(s), plan f"
+    assert (
+        Plan("s", "c", (Step("a", "v", "x"),), fingerprint="f").as_table().splitlines()[0] == "s c: 1 step(s), plan f"
+    )
 
 
 def test_nothing_to_do_is_said() -> None:
@@ -65,7 +67,9 @@ def test_nothing_to_do_is_said() -> None:
 
 
 def test_refusals_are_all_raised_and_shown() -> None:
-    plan = Plan("kafka", "main", refusals=(Refusal("quorum", "1 of 3", "bring k2 back"), Refusal("disk", "90 %", "grow it")))
+    plan = Plan(
+        "kafka", "main", refusals=(Refusal("quorum", "1 of 3", "bring k2 back"), Refusal("disk", "90 %", "grow it"))
+    )
     with pytest.raises(Refused) as refused:
         plan.require_allowed()
     assert [(p.where, p.rule) for p in refused.value.problems] == [("kafka main", "quorum"), ("kafka main", "disk")]

@@ -10,7 +10,13 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.steelyard.stack.plugins.module_utils import process
-from ansible_collections.steelyard.stack.plugins.module_utils.process import Process, is_alive, process_of, start_of, this_process
+from ansible_collections.steelyard.stack.plugins.module_utils.process import (
+    Process,
+    is_alive,
+    process_of,
+    start_of,
+    this_process,
+)
 
 
 @pytest.fixture
@@ -60,7 +66,9 @@ def test_what_cannot_be_seen_is_not_judged() -> None:
     assert is_alive(replace(me, boot_id=me.boot_id.split("/")[0] + "/1")) is None
 
 
-def test_a_command_with_spaces_and_parentheses(tmp_path: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_with_spaces_and_parentheses(
+    tmp_path: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fields = ["S", *[str(n) for n in range(4, 22)], "4242", "23"]
     monkeypatch.setattr(process.Path, "read_text", lambda *a, **k: f"17 (a (b) S 1 2) {' '.join(fields)}")
     assert start_of(17) == 4242

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from ansible_collections.steelyard.stack.plugins.module_utils import durable
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import StateMoved, SteelyardError
-from ansible_collections.steelyard.stack.plugins.module_utils.undo import ALREADY_BACK, LEFT_ALONE, NO_NOTE, RESTORED, UndoNotes
+from ansible_collections.steelyard.stack.plugins.module_utils.undo import (
+    ALREADY_BACK,
+    LEFT_ALONE,
+    NO_NOTE,
+    RESTORED,
+    UndoNotes,
+)
 
 KEY = "nginx/api: 10.0.0.1:8000 ü"
 

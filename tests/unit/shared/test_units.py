@@ -41,7 +41,9 @@ def test_percent(text: object, percent: float) -> None:
 
 
 @pytest.mark.parametrize("parse", [parse_size, parse_duration, parse_percent])
-@pytest.mark.parametrize("text", ["", "many", "-1", "1 2", "1,5", "5 parsecs", "0x10", True, False, None, "nan", "inf", "1e3"])
+@pytest.mark.parametrize(
+    "text", ["", "many", "-1", "1 2", "1,5", "5 parsecs", "0x10", True, False, None, "nan", "inf", "1e3"]
+)
 def test_nonsense_is_refused(parse: object, text: object) -> None:
     with pytest.raises(Refused) as refused:
         parse(text, "redis_maxmemory")  # type: ignore[operator]
@@ -61,7 +63,9 @@ def test_a_plain_number_is_bytes(size: int) -> None:
     assert parse_size(str(size)) == size
 
 
-@given(st.integers(min_value=0, max_value=2**20), st.sampled_from(["k", "m", "g", "t"]), st.sampled_from(["", "b", "ib"]))
+@given(
+    st.integers(min_value=0, max_value=2**20), st.sampled_from(["k", "m", "g", "t"]), st.sampled_from(["", "b", "ib"])
+)
 def test_spelling_does_not_matter(number: int, letter: str, suffix: str) -> None:
     spelled = [f"{number}{letter}{suffix}", f"{number} {letter.upper()}{suffix}", f"{number}{letter}{suffix.upper()}"]
     assert len({parse_size(s) for s in spelled}) == 1
@@ -79,7 +83,14 @@ def test_what_is_printed_reads_back_within_its_precision(size: int) -> None:
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(None, "?"), (0, "0 B"), (1023, "1023 B"), (64 * KIB, "64 KiB"), (1536 * KIB**2, "1.5 GiB"), (5000 * KIB**4, "5000 TiB")],
+    [
+        (None, "?"),
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (64 * KIB, "64 KiB"),
+        (1536 * KIB**2, "1.5 GiB"),
+        (5000 * KIB**4, "5000 TiB"),
+    ],
 )
 def test_format_size(size: int | None, text: str) -> None:
     assert format_size(size) == text
