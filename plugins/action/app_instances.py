@@ -58,7 +58,8 @@ class ActionModule(ClusterAction):
             done = self.run_loop(MODULE, {**arguments, "archives": archives}, plan, task_vars)
             if sources:
                 self._remove_tmp_path(self._connection._shell.tmpdir)
-        observed = {key: found[key] for key in ("seen", "restart_needed", "unplaced", "missing", "venv")}
+        # What was read before a failure is not what is there after it.
+        observed = {} if done.get("failed") else {key: found[key] for key in ("seen", "restart_needed", "unplaced")}
         diff = [plan.as_diff(), *found["file_diffs"]] if plan.steps else []
         return {"killed": [], **observed, **done, "diff": diff}
 

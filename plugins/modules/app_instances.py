@@ -322,7 +322,12 @@ def apply(wish: Wish, params: dict[str, Any], check_mode: bool) -> dict[str, Any
             "remaining": [s.id for s in given.steps], "diff": work.diffs(seen, wish, given), **observed(seen, wish),
         }  # fmt: skip
     executor = work.Executor(wish, params["archives"], params["python"], params["waited"])
-    done = do_steps(given.steps, executor.execute, budget=params["budget"])
+    try:
+        done = do_steps(given.steps, executor.execute, budget=params["budget"])
+    except SteelyardError as err:
+        rest = [s.id for s in given.steps if s.id not in executor.done]
+        partly = {"changed": bool(executor.done), "applied": executor.done, "remaining": rest}
+        return {"failed": True, "msg": str(err), **err.details, **partly, "killed": executor.killed}
     result = {**done.as_dict(), "killed": executor.killed}
     if not done.remaining:
         result.update(observed(work.read(wish)[0], wish))
@@ -348,6 +353,8 @@ def main() -> None:
             result = apply(wish, module.params, module.check_mode)
     except SteelyardError as err:
         module.fail_json(msg=str(err), **err.details)
+    if result.pop("failed", False):
+        module.fail_json(**result)
     module.exit_json(**result)
 
 

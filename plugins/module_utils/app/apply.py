@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
@@ -37,7 +38,8 @@ class Executor:
     """Works on one host for one wish.
 
     `archives` are local copies of releases, by id. `waited` is how long the first step has been under way in
-    earlier calls, in seconds. `killed` are the ports that had to be killed because they did not stop in time.
+    earlier calls, in seconds. `killed` are the ports that had to be killed because they did not stop in time,
+    `done` the ids of the finished steps.
     """
 
     wish: Wish
@@ -45,6 +47,7 @@ class Executor:
     python: str = releases.PYTHON
     waited: float = 0
     killed: list[int] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
 
     def execute(self, step: Step, left: float) -> str | None:
         """Do one step; return None when it is done, else what it waits for after `left` seconds."""
@@ -68,7 +71,9 @@ class Executor:
             waiting = patient[step.verb](step.subject, left)
         else:
             verbs[step.verb](step.subject)
-        self.waited = 0 if waiting is None else self.waited
+        if waiting is None:
+            self.waited = 0
+            self.done.append(step.id)
         return waiting
 
     def _instance(self, port: str) -> Instance:
@@ -240,9 +245,11 @@ class Executor:
         raise NotReady.of([Problem(where, f"the instance of {instance.class_name} gets ready", seen, remedy)])
 
     def _restore_good(self, instance: Instance, good: Mapping[str, object]) -> str:
-        stored = good["files"]
-        assert isinstance(stored, list)  # noqa: S101 (we wrote it)
-        with self._transaction([WantedFile(**entry) for entry in stored]) as change:
+        """Put the last good files back, of the class's other instances that wait for their restart too.
+
+        Otherwise one of those that crashes would come back with what has just failed.
+        """
+        with self._transaction(self._good_files(instance.class_name)) as change:
             change.plan()
             change.swap()
             client.run(["systemctl", "daemon-reload"])
@@ -256,6 +263,14 @@ class Executor:
         except GateNotPassed:
             return f"{good['release']} was put back and is not ready either"
         return f"{good['release']} with its last good configuration serves again"
+
+    def _good_files(self, class_name: str) -> list[WantedFile]:
+        files: list[WantedFile] = []
+        for other in self.wish.placed:
+            good = client.read_good(other.port)
+            if other.class_name == class_name and good and good["config"] != unit_files.config_digest(other):
+                files += [WantedFile(**entry) for entry in good["files"]]
+        return files
 
     def _switch(self, class_name: str) -> None:
         release = next(i.release for i in reversed(self.wish.placed) if i.class_name == class_name)
@@ -302,6 +317,9 @@ class Executor:
         for path in (ROOT, unit_files.CONFIG_DIR, os.path.dirname(client.GOOD_DIR), *glob.glob(f"{_CONTROL_DIR}/app*")):
             shutil.rmtree(path, ignore_errors=True)
         shutil.rmtree(Path("/var/lib/steelyard/config", SET), ignore_errors=True)
+        for shared in (os.path.dirname(ROOT), os.path.dirname(unit_files.CONFIG_DIR), "/var/lib/steelyard/config"):
+            with contextlib.suppress(OSError):  # other services may still have theirs there
+                os.rmdir(shared)
         if client.account() == client.GECOS:
             client.run(["userdel", unit_files.USER])
 
