@@ -11,9 +11,10 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 from invoke import Collection, Exit, Program
 from invoke.exceptions import ParseError
+
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 
 REFUSED = 2
 HELP_FLAGS = ("-h", "--help")
@@ -42,7 +43,8 @@ def rewrite(argv: Sequence[str], tasks: Mapping[str, Grammar]) -> CommandLine:
 
     `lab cut INV a b` becomes `lab.cut INV --host=a --host=b`; what Invoke understands already is left as it is.
     """
-    words, remainder = list(argv), ()
+    words = list(argv)
+    remainder: tuple[str, ...] = ()
     if "--" in words:
         at = words.index("--")
         words, remainder = words[:at], tuple(words[at + 1 :])
@@ -173,7 +175,9 @@ class SteelyardProgram(Program):
     def print_task_help(self, name: str) -> None:
         """Print how one verb is used, with its examples."""
         grammar = self.grammars[name]
-        words = [word.upper() for word in grammar.positional] + ([f"[{grammar.rest.upper()}...]"] if grammar.rest else [])
+        words = [word.upper() for word in grammar.positional] + (
+            [f"[{grammar.rest.upper()}...]"] if grammar.rest else []
+        )
         print(f"Usage: {self.binary} {name.replace('.', ' ')} {' '.join(words)} [OPTIONS]\n")
         print(inspect.getdoc(self.collection[name]) or "")
         options = [

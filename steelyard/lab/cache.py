@@ -12,10 +12,10 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 import docker
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 from steelyard.lab.image import Recipe
 from steelyard.lab.machines import PIP_VOLUME, ensure_volume, lab_names, network_name
 from steelyard.lab.model import LABEL_CACHE

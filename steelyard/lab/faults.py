@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from ipaddress import IPv4Address
+from itertools import combinations
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused

@@ -34,5 +34,5 @@ def hosts_file(existing: str, addresses: Mapping[str, IPv4Address]) -> str:
 
 
 def _names(host: str) -> str:
-    short = host.split(".")[0]
+    short = host.split(".", maxsplit=1)[0]
     return host if short == host or short.isdigit() else f"{host} {short}"

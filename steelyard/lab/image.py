@@ -21,6 +21,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import docker
+
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
 
 REPOSITORY = "steelyard-lab"

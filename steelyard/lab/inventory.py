@@ -16,7 +16,6 @@ from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils import units
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused
-
 from steelyard.lab.image import SUITES
 from steelyard.lab.model import MIB, Inventory, WantedHost
 
@@ -59,10 +58,8 @@ def _ansible_list(path: Path, vault: VaultOptions) -> dict[str, Any]:
         "ANSIBLE_NOCOLOR": "true",
     }
     try:
-        # Only standard output is taken: a question for the vault's password reaches the terminal.
-        done = subprocess.run(
-            argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, timeout=READ_DEADLINE
-        )
+        # A question for the vault's password goes to the terminal, not to standard error.
+        done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=READ_DEADLINE, check=False)
     except subprocess.TimeoutExpired as err:
         raise Refused("the inventory can be read", f"no answer in {READ_DEADLINE} s", "look at its plugins") from err
     if done.returncode != 0:

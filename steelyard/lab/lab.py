@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import docker
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
-from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
 from docker.errors import APIError
 from docker.models.containers import Container
 from paramiko import SSHException
 
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
 from steelyard.lab import faults, machines, overlay, secure
 from steelyard.lab.hostsfile import hosts_file
 from steelyard.lab.inventory import MARKER
@@ -235,6 +235,6 @@ def down(lab: Lab, hosts: Sequence[str] = ()) -> list[str]:
         removed.append(f"network {machines.network_name(lab.name)}")
     if overlay.remove_overlay(lab.place):
         removed.append(f"overlay {lab.place.folder}")
-    if lab.place.control.is_dir():
+    if lab.place.control.is_dir() and not any(lab.place.control.iterdir()):
         lab.place.control.rmdir()
     return removed

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 from steelyard.lab.image import LOGIN_USER
 from steelyard.lab.inventory import MARKER
 from steelyard.lab.model import MIB, StandIn

@@ -9,7 +9,6 @@ from ipaddress import IPv4Network
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
-
 from steelyard.lab.model import MIB, Inventory, Machine, SeenLab, StandIn, WantedHost
 from steelyard.lab.network import assign_addresses, choose_subnet
 from steelyard.lab.shares import SHARE_OF_MACHINE, cpu_share, memory_shares

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import fabric
 import paramiko
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 from steelyard.lab.image import LOGIN_USER
 
 SOCKET_LIMIT = 107  # bytes of a Unix socket's path on Linux, without the end mark
@@ -55,21 +55,24 @@ def known_hosts(keys: Mapping[IPv4Address, str]) -> str:
 
 
 def control_directory(overlay: Path) -> Path:
-    """Return a short folder of this user's own for the lab's persistent connections."""
+    """Return where the lab's persistent connections are kept: a Unix socket's path has to be short."""
     name = hashlib.sha256(str(overlay).encode()).hexdigest()[:8]
-    bases = [Path.home() / ".ansible" / "cp", Path(f"/tmp/steelyard-{os.getuid()}")]
+    bases = [Path.home() / ".ansible" / "cp", Path(f"/tmp/steelyard-{os.getuid()}")]  # noqa: S108 - its owner is checked
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and Path(runtime).is_dir():
         bases.insert(1, Path(runtime) / "steelyard")
     for base in bases:
         if len(os.fsencode(base / name)) + LONGEST_NAME + SSH_SUFFIX <= SOCKET_LIMIT:
             break
-    folder = base / name
+    return base / name
+
+
+def make_control_directory(folder: Path) -> None:
+    """Make that folder, for its owner alone; raises SteelyardError when another user has made it."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path in (folder, folder.parent):
         if path.stat().st_uid != os.getuid():
             raise SteelyardError("connections are kept in a folder of one's own", str(path), "remove that folder")
-    return folder
 
 
 def close_connections(folder: Path, addresses: Iterable[IPv4Address] | None = None) -> int:

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
-from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size, parse_size
 from invoke import Collection, Exit, task
 
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size, parse_size
 from steelyard import console
 from steelyard.lab import cache, faults, lab, secure
 from steelyard.lab import up as bring_up
+from steelyard.lab.image import LOGIN_USER
 from steelyard.lab.inventory import VaultOptions, read_inventory
 from steelyard.lab.lab import Lab
 from steelyard.lab.model import Inventory, SeenLab
@@ -42,9 +43,7 @@ def _help(*names: str, **own: str) -> dict[str, str]:
     positional=["inventory"],
     iterable=VAULT,
     auto_shortflags=False,
-    help=_help(
-        "inventory", "name", *VAULT, "ask_vault_password", memory="memory for all stand-ins together, e.g. 4gb"
-    ),
+    help=_help("inventory", "name", *VAULT, "ask_vault_password", memory="memory for all stand-ins together, e.g. 4gb"),
 )
 def up(
     _context: Any,
@@ -55,12 +54,11 @@ def up(
     vault_password_file: Sequence[str] | None = None,
     ask_vault_password: bool = False,
 ) -> None:
-    """
-    Give every host of an inventory a stand-in, and write the overlay inventory.
+    """Give every host of an inventory a stand-in, and write the overlay inventory.
 
     Done again, it adds hosts that the inventory gained and starts those that stopped; nothing else changes.
 
-    Examples:
+    For example:
       steelyard lab up inventories/market
       steelyard lab up inventories/market --name second --memory 4gb
       steelyard lab up inventories/ape --vault-password-file ~/.vault
@@ -88,12 +86,11 @@ def up(
     help=_help("inventory", "host", "name", cache="also remove the package caches that labs share"),
 )
 def down(_context: Any, inventory: str, host: Sequence[str] | None = None, name: str = "", cache: bool = False) -> None:
-    """
-    Remove a lab: its containers, network and overlay, and nothing else.
+    """Remove a lab: its containers, network and overlay, and nothing else.
 
     With hosts, only their stand-ins. The package caches are kept for the next lab unless --cache is given.
 
-    Examples:
+    For example:
       steelyard lab down inventories/market
       steelyard lab down inventories/market api3
       steelyard lab down inventories/market --cache
@@ -129,10 +126,9 @@ def status(
     vault_password_file: Sequence[str] | None = None,
     ask_vault_password: bool = False,
 ) -> None:
-    """
-    Show a lab's stand-ins: host, address, groups, memory, CPUs, release and state.
+    """Show a lab's stand-ins: host, address, groups, memory, CPUs, release and state.
 
-    Examples:
+    For example:
       steelyard lab status inventories/market
       steelyard lab status inventories/market --json
     """
@@ -185,10 +181,9 @@ def status_rows(inventory: Inventory, seen: SeenLab, cuts: faults.Cuts) -> list[
 
 @task(positional=["inventory", "host"], auto_shortflags=False, help=_help("inventory", "name", host="the host"))
 def ssh(_context: Any, inventory: str, host: str, name: str = "") -> None:
-    """
-    Open a shell on a stand-in.
+    """Open a shell on a stand-in.
 
-    Example:
+    For example:
       steelyard lab ssh inventories/market api1
     """
     found = lab.find_lab(inventory, name or None)
@@ -196,7 +191,7 @@ def ssh(_context: Any, inventory: str, host: str, name: str = "") -> None:
     argv = ["ssh"]
     for option in secure.ssh_options(found.place.ssh):
         argv += option.split(" ", 1)
-    argv += ["-i", str(found.place.ssh / "id_ed25519"), f"{secure.LOGIN_USER}@{stand_in.address}"]
+    argv += ["-i", str(found.place.ssh / "id_ed25519"), f"{LOGIN_USER}@{stand_in.address}"]
     os.execvp("ssh", argv)  # noqa: S606 - an argument list, and the user's own terminal
 
 
@@ -207,10 +202,9 @@ def ssh(_context: Any, inventory: str, host: str, name: str = "") -> None:
     help=_help("inventory", "name", host="the host", root="as root"),
 )
 def execute(context: Any, inventory: str, host: str, name: str = "", root: bool = False) -> None:
-    """
-    Run a command on a stand-in over SSH, and end with its exit status.
+    """Run a command on a stand-in over SSH, and end with its exit status.
 
-    Examples:
+    For example:
       steelyard lab exec inventories/market api1 -- systemctl --failed
       steelyard lab exec inventories/market api1 --root -- nft list ruleset
     """
@@ -228,10 +222,9 @@ def execute(context: Any, inventory: str, host: str, name: str = "", root: bool 
 
 @task(positional=["inventory"], iterable=["host"], auto_shortflags=False, help=_help("inventory", "host", "name"))
 def kill(_context: Any, inventory: str, host: Sequence[str] | None = None, name: str = "") -> None:
-    """
-    Stop stand-ins as a power failure does.
+    """Stop stand-ins as a power failure does.
 
-    Example:
+    For example:
       steelyard lab kill inventories/market api1
     """
     found = lab.find_lab(inventory, name or None)
@@ -242,10 +235,9 @@ def kill(_context: Any, inventory: str, host: Sequence[str] | None = None, name:
 
 @task(positional=["inventory"], iterable=["host"], auto_shortflags=False, help=_help("inventory", "host", "name"))
 def start(_context: Any, inventory: str, host: Sequence[str] | None = None, name: str = "") -> None:
-    """
-    Start stand-ins that were killed, at the same addresses, and wait until they can be worked with.
+    """Start stand-ins that were killed, at the same addresses, and wait until they can be worked with.
 
-    Example:
+    For example:
       steelyard lab start inventories/market api1
     """
     found = lab.find_lab(inventory, name or None)
@@ -266,11 +258,12 @@ def _named(hosts: Sequence[str] | None) -> Sequence[str]:
     auto_shortflags=False,
     help=_help("inventory", "host", "name", control="cut the control machine off too"),
 )
-def cut(_context: Any, inventory: str, host: Sequence[str] | None = None, name: str = "", control: bool = False) -> None:
-    """
-    Cut the network between stand-ins, both ways; open connections stop too. SSH from here stays.
+def cut(
+    _context: Any, inventory: str, host: Sequence[str] | None = None, name: str = "", control: bool = False
+) -> None:
+    """Cut the network between stand-ins, both ways; open connections stop too. SSH from here stays.
 
-    Examples:
+    For example:
       steelyard lab cut inventories/market api1 lb1      (between these two)
       steelyard lab cut inventories/market api1 all      (from every other stand-in)
       steelyard lab cut inventories/market api1 --control  (from everything)
@@ -284,10 +277,9 @@ def cut(_context: Any, inventory: str, host: Sequence[str] | None = None, name: 
 
 @task(positional=["inventory"], iterable=["host"], auto_shortflags=False, help=_help("inventory", "host", "name"))
 def heal(_context: Any, inventory: str, host: Sequence[str] | None = None, name: str = "") -> None:
-    """
-    Join what was cut: between the named hosts, all cuts of one host, or all.
+    """Join what was cut: between the named hosts, all cuts of one host, or all.
 
-    Examples:
+    For example:
       steelyard lab heal inventories/market
       steelyard lab heal inventories/market api1
       steelyard lab heal inventories/market api1 lb1

@@ -10,10 +10,10 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
-from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
 from docker.errors import APIError
 
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
 from steelyard import console
 from steelyard.lab import cache, image, lab, machines, overlay, secure
 from steelyard.lab.inventory import VaultOptions, read_inventory
@@ -44,6 +44,7 @@ def up(target: Lab, vault: VaultOptions, budget: int | None = None) -> UpResult:
     _say_needs(plan)
     labels = {LABEL_LAB: target.name, LABEL_INVENTORY: inventory.path, LABEL_OVERLAY: str(target.place.folder)}
     overlay.update_marker(target.place, lab=target.name, inventory=inventory.path)
+    secure.make_control_directory(target.place.control)
     had_key = (target.place.ssh / "id_ed25519").exists()
     files = _first_files(secure.ensure_key(target.place.ssh))
     if plan.create_network:
@@ -64,7 +65,8 @@ def _say_needs(plan: LabPlan) -> None:
     if plan.images:
         parts.append("build " + ", ".join(f"the image of {image.SUITE_NAMES[suite]}" for suite in plan.images))
     if plan.create:
-        parts.append(f"create {len(plan.create)} stand-ins")
+        count = len(plan.create)
+        parts.append(f"create {count} stand-in{'s' if count > 1 else ''}")
     if plan.resize:
         parts.append("resize " + ", ".join(stand_in.host for stand_in in plan.resize))
     if plan.start:
@@ -121,7 +123,9 @@ def _pip_configuration() -> str:
         if key in PIP_SETTINGS:
             config["global"]["timeout" if key == "default-timeout" else key] = value.strip("'\"")
     lines = [f"{key} = {value}" for key, value in config["global"].items()]
-    return "\n".join(["# Lab only: the cache that stand-ins share, and this machine's own index.", "[global]", *lines, ""])
+    return "\n".join(
+        ["# Lab only: the cache that stand-ins share, and this machine's own index.", "[global]", *lines, ""]
+    )
 
 
 def _make_stand_ins(
@@ -176,7 +180,9 @@ def _finish(target: Lab, inventory: Inventory, plan: LabPlan) -> bool:
     changed |= overlay.write_overlay(target.place, variables, made)
     cuts = target.cuts()
     lab.apply_cuts(target, seen, cuts, [*plan.start])
-    lab.in_parallel(lambda s: lab.prove_login(target, s.host, s.address), [s for s in ours if s.host not in cuts.isolated])
+    lab.in_parallel(
+        lambda s: lab.prove_login(target, s.host, s.address), [s for s in ours if s.host not in cuts.isolated]
+    )
     return changed
 
 
