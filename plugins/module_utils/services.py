@@ -19,7 +19,23 @@ from ansible_collections.steelyard.stack.plugins.module_utils.firewall import mo
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host, Listener
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx import model as nginx
 
-_PROBLEMS: tuple[Callable[[Fleet], list[Problem]], ...] = (app.problems, nginx.problems, firewall.problems)
+
+def _slice_problems(fleet: Fleet) -> list[Problem]:
+    found: dict[Problem, None] = {}
+    for host in fleet.hosts:
+        try:
+            app.Slice.from_vars(host.vars.get("app_slice") or {})
+        except SteelyardError as error:
+            found.update(dict.fromkeys(error.problems))
+    return list(found)
+
+
+_PROBLEMS: tuple[Callable[[Fleet], list[Problem]], ...] = (
+    app.problems,
+    _slice_problems,
+    nginx.problems,
+    firewall.problems,
+)
 _LISTENERS: tuple[Callable[[Fleet, Host], list[Listener]], ...] = (app.listeners, nginx.listeners)
 ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # compared here, never bound
 

@@ -18,8 +18,9 @@ description:
     ways, of those that M(steelyard.stack.preflight) was asked to look up; the ports that the inventory wants are free
     or held by units of ours; the inventory places no more on a host than it has; SSH stays allowed from where it
     comes from now."
-  - Run it in the same play as M(steelyard.stack.preflight), with C(ignore_unreachable) there, so that a host that does
-    not answer is reported with all the others. Set C(any_errors_fatal) on the play.
+  - Run it in the same play as M(steelyard.stack.preflight). A host that does not answer is reported with all the others
+    when that task has C(ignore_unreachable=true) and C(any_errors_fatal=false); with C(any_errors_fatal) Ansible ends
+    the play there, ignored or not. Set C(any_errors_fatal) on the play, so that no host goes on after the report failed.
 options:
   operation:
     description: What will be done after the check.
@@ -54,15 +55,22 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Read the host
-  steelyard.stack.preflight:
-    resolve: "{{ lookup('steelyard.stack.wanted', 'peer_names') }}"
+- name: Look at every machine before the first change
+  hosts: all
+  gather_facts: false
+  any_errors_fatal: true
   ignore_unreachable: true
+  become: true
+  tasks:
+    - name: Read the host
+      steelyard.stack.preflight:
+        resolve: "{{ lookup('steelyard.stack.wanted', 'peer_names') }}"
+      any_errors_fatal: false
 
-- name: Judge all hosts together
-  steelyard.stack.preflight_report:
-    operation: scale
-    allow_unreachable: [api3]
+    - name: Judge all hosts together
+      steelyard.stack.preflight_report:
+        operation: scale
+        allow_unreachable: [api3]
 """
 
 RETURN = r"""

@@ -17,6 +17,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.fleet import GROUP
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import (
     COMMON,
     GIVEN,
+    MISSING,
     NEED_ALL_HOSTS,
     UNKNOWN,
     Inventory,
@@ -28,7 +29,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.validate import ch
 from ansible_collections.steelyard.stack.plugins.module_utils.validate import nearest
 
 SERVICES = ("app", "nginx", *GROUPS)
-SIZES = ("steelyard_memory", "lab_memory")
+SIZES = ("steelyard_memory",)
 ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # what is compared here, never bound
 _STATE = re.compile(rf"^(steelyard|{'|'.join(SERVICES)})_state$")
 _CLUSTER = re.compile(rf"^({'|'.join(SERVICES)})_cluster_name$")
@@ -137,11 +138,14 @@ def name_problems(inventory: Inventory, declared: Options) -> list[Problem]:
 
 
 def failure_problems(inventory: Inventory) -> list[Problem]:
-    """Every value can be made: what it uses is defined and can be decrypted."""
+    """Every value can be made: what it uses is defined and can be decrypted. A missing secret is told once, below."""
 
     def each() -> Found:
         for host, failures in inventory.failures.items():
+            told = {f"'{n}' is undefined" for n, s in inventory.secrets.get(host, {}).items() if s == MISSING}
             for f in failures:
+                if f.seen in told:
+                    continue
                 where = f"{f.path} ({f.source})" if f.source else f.path
                 yield host, Problem(where, f.rule, f.seen, f.remedy)
 
@@ -291,7 +295,7 @@ def _shared_sources(inventory: Inventory) -> dict[str, str]:
 
 
 def _one_value(name: str, value: Any, declared: Options) -> Iterable[Problem]:
-    if name in declared:
+    if name in declared and not _STATE.match(name):  # states have a rule of their own
         for p in check_options({name: value}, {name: declared[name]}, ""):
             yield Problem(p.where.lstrip("."), p.rule, p.seen, p.remedy)
     if name in SIZES:
