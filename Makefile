@@ -71,8 +71,8 @@ lock: ## Make requirements/*.txt anew (LOCK_ARGS=--upgrade takes newer versions)
 build: venv ## The collection's archive, in .build/
 	@$(PY) -m ansible.cli.galaxy collection build --force --output-path .build .
 
-clean: ## Remove labs made here, what was built and what tests left; keeps .venv
-	@tools/clean.sh
+clean: venv ## Remove labs made here, what was built and what tests left; keeps .venv
+	@$(PY) tools/clean.py
 
 distclean: clean ## Also remove .venv
 	@rm -rf .venv

@@ -41,8 +41,14 @@ def integration(marker: str) -> tuple[str, ...]:
 MOLECULE = ("molecule", "-c", "molecule/base.yml", "test", "--all")
 
 PARTS: tuple[Part, ...] = (
-    Part("format", "Python files are formatted", python("-m", "ruff", "format", "--check", "."), 5, 60),
-    Part("ruff", "ruff's rules", python("-m", "ruff", "check", "."), 5, 60),
+    Part(
+        "format",
+        "Python files are formatted",
+        python("-m", "ruff", "format", "--check", "--quiet", "--output-format=concise", "."),
+        5,
+        60,
+    ),
+    Part("ruff", "ruff's rules", python("-m", "ruff", "check", "--output-format=concise", "."), 5, 60),
     Part("types", "mypy, strict", python("tools/typecheck.py"), 45, 300),
     Part("yaml", "yamllint", ("yamllint", "--strict", "."), 15, 120),
     Part("ansible-lint", "ansible-lint, profile production", python("tools/lint_ansible.py"), 60, 600),

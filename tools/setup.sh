@@ -169,7 +169,7 @@ part_engine() {
   "$VENV/bin/python" -m steelyard.lab.engine ensure
 }
 
-part_image() { "$VENV/bin/python" -m steelyard.lab.image ensure "${STEELYARD_LAB_OS:-trixie}"; }
+part_image() { "$VENV/bin/python" "$ROOT/tools/image.py"; }
 
 part_loads() {
   command -v hey >/dev/null || apt_install "a load generator" hey
