@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import httpx
 import websockets
 from market_support import AUTHORIZED, TOKEN, Running, Start, environment, eventually, free_port
@@ -69,7 +70,7 @@ def test_sigterm_closes_websockets_with_going_away(start: Start) -> None:
             await client.send('{"type": "ping", "id": "a"}')
             seen = [json.loads(await client.recv()) for _ in range(3)]
             api.process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(10):
+            with anyio.fail_after(10):
                 async for _ in client:
                     pass
             return client.close_code, [message["type"] for message in seen]

@@ -1,0 +1,206 @@
+"""The inventories that come with the project: read by Ansible, alone and under a lab's overlay, and judged."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+from ansible.vars.hostvars import HostVars
+from ansible.vars.manager import VariableManager
+
+from ansible_collections.steelyard.stack.plugins.module_utils.app import model as app
+from ansible_collections.steelyard.stack.plugins.module_utils.app import sizing
+from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory import check
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import Inventory, declared_by
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx import model as nginx
+from ansible_collections.steelyard.stack.plugins.plugin_utils import fleet
+
+ROOT = Path(__file__).resolve().parents[3]
+INVENTORIES = sorted(path.parent for path in ROOT.glob("inventories/*/hosts.yml"))
+NAMES = [path.name for path in INVENTORIES]
+TOKEN = "a-secret-of-the-test"
+MIB = 2**20
+
+Read = Callable[..., Inventory]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _plugins() -> None:
+    """Inventories use lookups and filters by their full names, which Ansible's own loader finds."""
+    init_plugin_loader()
+
+
+def test_the_inventories_are_found() -> None:
+    assert {"ape", "market"} <= set(NAMES)
+
+
+@pytest.fixture(autouse=True)
+def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place with an archive as the build leaves it."""
+    place = tmp_path / "releases"
+    place.mkdir()
+    archive = place / "market_api-1.0.0.tar.gz"
+    archive.write_bytes(b"not really one")
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    (place / f"{archive.name}.sha256").write_text(f"{digest}  {archive.name}\n")
+    monkeypatch.setenv("MARKET_RELEASES", str(place))
+    return place
+
+
+def hosts_of(name: str) -> list[str]:
+    groups = yaml.safe_load((ROOT / "inventories" / name / "hosts.yml").read_text())
+    return [host for group in groups.values() for host in group["hosts"]]
+
+
+def overlay_of(name: str, **own: Any) -> dict[str, Any]:
+    """What a lab says of each host: another address, little memory."""
+    return {
+        "all": {
+            "hosts": {
+                host: {
+                    "ansible_host": f"172.31.9.{number}",
+                    "steelyard_address": f"172.31.9.{number}",
+                    "steelyard_lab": "test",
+                    "steelyard_memory": "256mb",
+                    "steelyard_cpus": 2,
+                    "vault_market_api_token": TOKEN,
+                    **own,
+                }
+                for number, host in enumerate(hosts_of(name), 10)
+            }
+        }
+    }
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Read an inventory as Ansible does, with another source after it."""
+
+    def make(name: str, later: Mapping[str, Any] | None = None) -> Inventory:
+        secrets = {"all": {"vars": {"vault_market_api_token": TOKEN}}}
+        second = tmp_path / "later.yml"
+        second.write_text(yaml.safe_dump(dict(secrets if later is None else later)))
+        loader = DataLoader()
+        loader.set_basedir(str(tmp_path))
+        manager = InventoryManager(loader=loader, sources=[str(ROOT / "inventories" / name), str(second)])
+        variables = VariableManager(loader=loader, inventory=manager)
+        hostvars = HostVars(inventory=manager, variable_manager=variables, loader=loader)
+        return fleet.inventory_from_vars({"hostvars": hostvars, "groups": manager.get_groups_dict()})
+
+    return make
+
+
+def declared() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for spec in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
+        found |= declared_by(yaml.safe_load(spec.read_text()))
+    assert {"app_classes", "nginx_pools"} <= found.keys()
+    return found
+
+
+@pytest.mark.parametrize("later", ["alone", "in a lab"])
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_wrong_with_it(read: Read, name: str, later: str) -> None:
+    found = read(name, overlay_of(name) if later == "in a lab" else None)
+    assert {host: failures for host, failures in found.failures.items() if failures} == {}
+    assert [str(problem) for problem in check.problems(found, declared())] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_secret_is_asked_for_by_name(read: Read, name: str) -> None:
+    wrong = check.problems(read(name, {}), declared())
+    assert "vault_market_api_token" in {problem.where for problem in wrong}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_release_that_is_not_built_yet_says_how_to(
+    read: Read, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARKET_RELEASES", str(tmp_path / "elsewhere"))
+    wrong = check.problems(read(name), declared())
+    assert wrong
+    assert all("release.checksum" in problem.where for problem in wrong)
+    assert all("examples/market_api/build_release.py" in problem.seen for problem in wrong)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_archive_is_the_checkouts_unless_said_otherwise(
+    read: Read, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MARKET_RELEASES")
+    for later in (None, overlay_of(name)):
+        found = read(name, later).fleet.hosts[-1].vars["app_classes"]["api"]["release"]
+        assert found["src"] == str(ROOT / ".build" / f"market_api-{found['version']}.tar.gz")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_of_the_real_addresses_is_left_in_a_lab(read: Read, name: str) -> None:
+    lab = read(name, overlay_of(name)).fleet
+    texts = [str(app.wanted_instances(lab, host)) for host in lab.hosts] + [str(nginx.wanted_pools(lab))]
+    assert any("172.31.9." in text for text in texts)
+    for real in read(name).fleet.hosts:
+        assert not any(f"'{real.address}'" in text or f"//{real.address}:" in text for text in texts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_limits_fit_into_small_stand_ins(read: Read, name: str) -> None:
+    lab = read(name, overlay_of(name)).fleet
+    for host in lab.hosts:
+        instances = app.instances_of(lab, host)
+        whole = app.Slice.from_vars(host.vars["app_slice"])
+        assert sizing.oversubscription(instances, whole, 256 * MIB, 2, host.name) == []
+
+
+def test_market_gives_the_api_every_worker(read: Read) -> None:
+    found = read("market").fleet
+    (api1,) = app.instances_of(found, found.host("api1"))
+    assert api1.environment["MARKET_FEEDS"] == "http://192.0.2.31:9000"
+    assert [worker.port for worker in app.instances_of(found, found.host("worker1"))] == [9000]
+
+    more = overlay_of("market")
+    more["workers"] = {"hosts": {"worker2": more["all"]["hosts"]["worker1"] | {"steelyard_address": "172.31.9.99"}}}
+    grown = read("market", more).fleet
+    (api1,) = app.instances_of(grown, grown.host("api1"))
+    assert api1.environment["MARKET_FEEDS"] == "http://172.31.9.13:9000,http://172.31.9.99:9000"
+
+
+@pytest.mark.parametrize("tier", [1, 2, 3, 4])
+def test_a_tier_of_ape_has_its_instances_and_workers(read: Read, tier: int) -> None:
+    found = read("ape", overlay_of("ape", ape_tier=tier)).fleet
+    wanted = sizing.ape_tier(tier)
+    instances = [i for host in found.hosts for i in app.instances_of(found, host) if i.state == "present"]
+    assert len(instances) == wanted.instances
+    assert {i.command[-2:] for i in instances} == {("--workers", str(wanted.workers))}
+    (pool,) = nginx.wanted_pools(found)
+    assert [m.host for m in pool.members if m.state == "up"] == [i.host for i in instances]
+
+
+def test_ape_is_as_its_document_says(read: Read) -> None:
+    found = read("ape").fleet
+    (instance,) = app.instances_of(found, found.host("api1"))
+    assert (instance.memory_max, instance.cpu_quota) == (2048 * MIB, 100)
+    (pool,) = nginx.wanted_pools(found)
+    assert (pool.method, pool.max_fails, pool.fail_timeout) == ("least_conn", 3, 30)
+    site = found.host("lb1").vars["nginx_sites"]["api"]
+    assert site["websocket"] is True
+    assert {site[f"{what}_timeout"] for what in ("connect", "send", "read")} == {"60s"}
+
+
+def test_an_unknown_tier_is_refused(read: Read) -> None:
+    wrong = check.problems(read("ape", overlay_of("ape", ape_tier=5)), declared())
+    assert any("ape_tier" in problem.where and "1, 2, 3, 4" in problem.rule for problem in wrong)
+
+
+def test_hosts_are_spread_over_zones(read: Read) -> None:
+    def zones(fleet_: Fleet) -> list[str]:
+        return [host.zone for host in fleet_.group("api")[:2]]
+
+    assert all(len(set(zones(read(name).fleet))) == 2 for name in NAMES)
