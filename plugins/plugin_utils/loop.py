@@ -75,6 +75,7 @@ class ClusterAction(ActionBase):
         `exit_code`. In check mode nothing is called. Raises SteelyardError before the first call only.
         """
         plan.require_allowed()
+        run.control_process()  # known from now on, should it be killed
         ids = [s.id for s in plan.steps]
         result: dict[str, Any] = {
             "changed": bool(ids), "plan": plan.summary(), "diff": plan.as_diff(), "applied": [], "remaining": ids,

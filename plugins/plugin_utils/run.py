@@ -9,6 +9,7 @@ parent; the main process knows that it has none.
 
 from __future__ import annotations
 
+import functools
 import getpass
 import hashlib
 import multiprocessing
@@ -49,7 +50,7 @@ def operator() -> str:
 
 def control_process() -> Process:
     """Return the identity of the main `ansible-playbook` process."""
-    return process_of(_main_pid())
+    return _identity(_main_pid())
 
 
 def control_is_alive() -> bool:
@@ -58,6 +59,12 @@ def control_is_alive() -> bool:
     A worker outlives a killed main process; before each thing that it starts, it must ask.
     """
     return start_of(_main_pid()) is not None or not os.path.isdir("/proc/self")
+
+
+@functools.lru_cache
+def _identity(pid: int) -> Process:
+    """Return who it is, the same when it has ended since: a worker that outlives it still writes the journal."""
+    return process_of(pid)
 
 
 def _main_pid() -> int:

@@ -59,21 +59,23 @@ def test_behind_sudo_it_is_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_worker_sees_that_its_run_was_killed(tmp_path: object) -> None:
-    def main_process(answers: multiprocessing.Queue[bool]) -> None:
+    def main_process(answers: multiprocessing.Queue[tuple[bool, str]]) -> None:
         def work() -> None:
-            answers.put(run.control_is_alive())
+            answers.put((run.control_is_alive(), run.run_id()))
             parent = os.getppid()
             while os.getppid() == parent:
                 time.sleep(0.01)
-            answers.put(run.control_is_alive())
+            answers.put((run.control_is_alive(), run.run_id()))
 
         FORK.Process(target=work).start()
         time.sleep(60)
 
-    answers: multiprocessing.Queue[bool] = FORK.Queue()
+    answers: multiprocessing.Queue[tuple[bool, str]] = FORK.Queue()
     main = FORK.Process(target=main_process, args=(answers,))
     main.start()
-    assert answers.get(timeout=10) is True
+    alive, before = answers.get(timeout=10)
     main.kill()
-    assert answers.get(timeout=10) is False
+    still_alive, after = answers.get(timeout=10)
+    assert (alive, still_alive) == (True, False)
+    assert before == after != run.run_id()
     main.join()
