@@ -133,16 +133,16 @@ def _access(host: Host, known: HostFacts) -> Iterator[Problem]:
 
 
 def _ports(fleet: Fleet, host: Host, known: HostFacts) -> Iterator[Problem]:
-    held = known.raw.get("listening") or ()
     for wanted in services.listeners(fleet, host):
-        for socket in held:
-            if socket["port"] != wanted.port or services.owns(socket.get("unit", "")):
-                continue
-            if services.overlap(wanted.address, socket["address"]):
-                holder = socket.get("unit") or socket.get("process") or "an unknown process"
-                seen = f"port {wanted.port} for {wanted.service} is held by {holder} on {socket['address']}"
-                remedy = "stop and disable that, or choose another port"
-                yield Problem("ports", "ports that the inventory wants are free, or ours", seen, remedy)
+        holders: dict[str, list[str]] = {}
+        for socket in known.raw.get("listening") or ():
+            unit, address = str(socket.get("unit") or ""), str(socket["address"])
+            if socket["port"] == wanted.port and services.overlap(wanted.address, address) and not services.owns(unit):
+                holders.setdefault(unit or str(socket.get("process") or "an unknown process"), []).append(address)
+        for holder, addresses in holders.items():
+            seen = f"port {wanted.port} for {wanted.service} is held by {holder} on {', '.join(addresses)}"
+            remedy = f"stop and disable {holder}, or choose another port"
+            yield Problem("ports", "ports that the inventory wants are free, or ours", seen, remedy)
 
 
 def _os(raw: Mapping[str, Any]) -> tuple[str, str]:

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils import services
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, SteelyardError
-from ansible_collections.steelyard.stack.plugins.module_utils.fleet import GROUPS, Listener
+from ansible_collections.steelyard.stack.plugins.module_utils.fleet import GROUPS, Fleet, Listener
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import (
     COMMON,
     GIVEN,
@@ -37,6 +37,7 @@ _ID = re.compile(rf"^({'|'.join(GROUPS)})_([a-z0-9_]+_)?id$")
 _SAME_WORD = 0.9  # one letter of ten: a slip of the finger, not another name
 
 Found = Iterator[tuple[str, Problem]]
+Listeners = Mapping[str, Sequence[Listener]]
 
 
 def problems(inventory: Inventory, declared: Options, operation: str = "site") -> list[Problem]:
@@ -219,41 +220,40 @@ def id_problems(inventory: Inventory) -> list[Problem]:
     ]  # fmt: skip
 
 
-def port_problems(inventory: Inventory) -> list[Problem]:
+def port_problems(fleet: Fleet, listeners: Listeners) -> list[Problem]:
     """No port of a host is used by two services; what one service does twice, it says itself."""
     found = []
-    for host in inventory.fleet.hosts:
+    for host in fleet.hosts:
         ssh = host.vars.get("ansible_port") or 22
-        listeners = [*services.listeners(inventory.fleet, host)]
-        if str(ssh).isdigit():
-            listeners.append(Listener(int(ssh), "ssh"))
-        for one, other in combinations(listeners, 2):
-            if (
-                one.port == other.port
-                and _service(one) != _service(other)
-                and services.overlap(one.address, other.address)
-            ):
+        own = [*listeners[host.name], *([Listener(int(ssh), "ssh")] if str(ssh).isdigit() else [])]
+        for one, other in combinations(own, 2):
+            if one.port != other.port or _service(one) == _service(other):
+                continue
+            if services.overlap(one.address, other.address):
                 seen = f"port {one.port} of {one.service} and {other.service}"
                 remedy = f"give {one.service} another port (on the host alone: app_ports)"
                 found.append(Problem(host.name, "a port is used once on a host", seen, remedy))
     return found
 
 
-def peer_problems(inventory: Inventory) -> list[Problem]:
+def peer_problems(groups: Iterable[str], listeners: Listeners) -> list[Problem]:
     """Every group that may connect to a service is in the inventory, or is at least one that might be."""
-    known = set(inventory.groups) | set(GROUPS)
-    heard = {
-        (x.service, g) for h in inventory.fleet.hosts for x in services.listeners(inventory.fleet, h) for g in x.groups
-    }
+    known = {*groups, *GROUPS}
+    heard = {(x.service, group) for own in listeners.values() for x in own for group in x.groups}
+    rule = "a group that may connect is in the inventory"
     found = []
     for service, group in sorted(heard):
         if group not in known:
             near = nearest(group, known)
             remedy = f"did you mean {near}?" if near else "correct allow_from, or add the group to hosts.yml"
-            found.append(
-                Problem(f"{service}: allow_from", "a group that may connect is in the inventory", group, remedy)
-            )
+            found.append(Problem(f"{service}: allow_from", rule, group, remedy))
     return found
+
+
+def _listener_problems(inventory: Inventory) -> list[Problem]:
+    fleet = inventory.fleet
+    listeners = {host.name: services.listeners(fleet, host) for host in fleet.hosts}
+    return port_problems(fleet, listeners) + peer_problems(inventory.groups, listeners)
 
 
 def _of_services(inventory: Inventory, already_wrong: bool) -> list[Problem]:
@@ -261,8 +261,7 @@ def _of_services(inventory: Inventory, already_wrong: bool) -> list[Problem]:
     found: list[Problem] = []
     parts: tuple[Callable[[], Iterable[Problem]], ...] = (
         lambda: services.problems(inventory.fleet),
-        lambda: port_problems(inventory),
-        lambda: peer_problems(inventory),
+        lambda: _listener_problems(inventory),
     )
     for part in parts:
         try:

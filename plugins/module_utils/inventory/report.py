@@ -63,11 +63,12 @@ def gather(found: Iterable[tuple[str, Problem]], hosts: Sequence[str]) -> list[P
 
     Not said when it is all of them, or the host is empty: a problem of no single host.
     """
-    shared: dict[Problem, list[str]] = {}
+    shared: dict[Problem, dict[str, None]] = {}
     for host, problem in found:
-        shared.setdefault(problem, []).append(host)
+        shared.setdefault(problem, {})[host] = None
     result = []
-    for problem, names in shared.items():
+    for problem, on in shared.items():
+        names = list(on)
         everywhere = len(names) == len(hosts) > 1 or names == [""]
         where = problem.where if everywhere else f"{host_list(names)}: {problem.where}"
         result.append(Problem(where, problem.rule, problem.seen, problem.remedy))

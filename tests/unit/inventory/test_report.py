@@ -64,4 +64,5 @@ def test_hosts_that_share_a_problem_are_one_row() -> None:
     problem = Problem("nginx_x", "r", "s", "m")
     assert report.gather([(h, problem) for h in hosts], hosts)[0].where == "nginx_x"
     assert report.gather([(h, problem) for h in hosts[:6]], hosts)[0].where == "api1, api2, api3 and 3 more: nginx_x"
-    assert report.gather([("api1", problem)], hosts)[0].where == "api1: nginx_x"
+    assert report.gather([("", problem)] * 2, hosts)[0].where == "nginx_x"
+    assert report.gather([("api1", problem)] * 2, hosts)[0].where == "api1: nginx_x"
