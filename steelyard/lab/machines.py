@@ -103,8 +103,13 @@ def see_machine(client: docker.DockerClient, suites: Iterable[str]) -> Machine:
     while not root.exists():
         root = root.parent
     built = frozenset(suite for suite in suites if image.find(client, image.make_recipe(suite)))
-    taken = tuple(_docker_networks(client)) + tuple(_routes())
-    return Machine(available, shutil.disk_usage(root).free, int(info.get("NCPU") or 1), taken, built)
+    cpus = int(info.get("NCPU") or 1)
+    return Machine(available, shutil.disk_usage(root).free, cpus, taken_networks(client), built)
+
+
+def taken_networks(client: docker.DockerClient) -> tuple[IPv4Network, ...]:
+    """Return the IPv4 networks that Docker or the machine's routes use already."""
+    return tuple(_docker_networks(client)) + tuple(_routes())
 
 
 def _available_memory() -> int:
@@ -181,6 +186,7 @@ def create_container(
     )
     container.put_archive("/", files)
     return container
+        # SYS_PTRACE: root of a real machine sees whose a listening port is and what a process was started with.
 
 
 def _isolation(info: Mapping[str, Any]) -> dict[str, Any]:
