@@ -12,13 +12,8 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.host.model import HostFacts
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx import sizing
-from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import (
-    Listen,
-    Pool,
-    Site,
-    listen_directives,
-    wanted_sites,
-)
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import Pool, wanted_sites
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.sites import Listen, Site, listen_directives
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import (
     endpoint_of,
     loaded_file,

@@ -234,7 +234,8 @@ from ansible_collections.steelyard.stack.plugins.module_utils.lease import worki
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.apply import Applier
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.client import Client, ask_everybody, read_balancer
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.health import judge
-from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import Pool, Site
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import Pool
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.sites import Site
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 
 OPERATIONS = ["read", "plan", "apply", "hold", "unhold", "health", "ok_to_stop"]

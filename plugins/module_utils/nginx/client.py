@@ -16,7 +16,8 @@ from ansible_collections.steelyard.stack.plugins.module_utils.errors import Stee
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset import Transaction, WantedFile
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx import parse
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.health import Answers
-from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import STATUS_LISTEN, Listen, Pool, Site
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import STATUS_LISTEN, Pool
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.sites import Listen, Site
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import (
     Balancer,
     SeenPool,

@@ -8,7 +8,6 @@ should have on every balancer. What a balancer shows is in `state`.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -23,16 +22,16 @@ from ansible_collections.steelyard.stack.plugins.module_utils.nginx.options impo
     SITE_OPTIONS,
     Options,
 )
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.sites import Listen, Site
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import Server, endpoint_of
 from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_duration, parse_size
-from ansible_collections.steelyard.stack.plugins.module_utils.validate import check, check_each
+from ansible_collections.steelyard.stack.plugins.module_utils.validate import check
 
 SERVICE = "nginx"
 GROUP = "load_balancers"
 UP, DOWN, REMOVED = "up", "down", "removed"
 STATES = {"present": UP, "maintenance": DOWN, "leaving": REMOVED}
 STATUS_LISTEN = "127.0.0.1:8080"
-_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 _ROTATING = ("round_robin", "least_conn", "random")
 _METHOD = re.compile(
@@ -112,93 +111,6 @@ class Pool:
     def from_dict(cls, raw: Mapping[str, Any]) -> Pool:
         """Read back what `as_dict` wrote."""
         return cls(**{**raw, "members": tuple(Member(**m) for m in raw.get("members", ()))})
-
-
-@dataclass(frozen=True)
-class Listen:
-    """Where a site listens; without an address, on all of them. IPv6 addresses are without brackets."""
-
-    port: int
-    address: str = ""
-
-    def places(self, ipv6: bool = True) -> tuple[str, ...]:
-        """Return what its `listen` directives name, one for each address family."""
-        if self.address:
-            return (endpoint_of(self.address, self.port),)
-        return (str(self.port), f"[::]:{self.port}") if ipv6 else (str(self.port),)
-
-    @property
-    def probe_address(self) -> str:
-        """Where this host itself reaches it."""
-        return _LOOPBACK.get(self.address, self.address)
-
-    @classmethod
-    def parse(cls, text: object, where: str = "") -> Listen:
-        """Read `80`, `10.0.0.1:80` or `[::1]:80`; raises Refused."""
-        address, _colon, port = str(text).rpartition(":")
-        try:
-            number = int(port)
-            bare = str(ipaddress.ip_address(address.strip("[]"))) if address else ""
-        except ValueError:
-            number, bare = 0, ""
-        if not 0 < number < 65536 or (":" in bare and not address.startswith("[")):
-            rule = "a listener is a port, or an IP address and a port"
-            raise Refused(rule, repr(text), "write it as 80, 192.0.2.1:80 or '[2001:db8::1]:80'", where)
-        return cls(number, bare)
-
-
-@dataclass(frozen=True)
-class Site:
-    """One server block in front of a pool. Durations are seconds, sizes bytes."""
-
-    name: str
-    pool: str
-    listen: tuple[Listen, ...]
-    server_names: tuple[str, ...] = ("_",)
-    websocket: bool = False
-    connect_timeout: float = 5
-    send_timeout: float = 60
-    read_timeout: float = 60
-    max_body_size: int = 2**20
-    allow_from: tuple[str, ...] = ()
-    allow_from_networks: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        listen = [{"port": at.port, "address": at.address} for at in self.listen]
-        return {**{f.name: getattr(self, f.name) for f in fields(self)}, "listen": listen}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Site:
-        """Read back what `as_dict` wrote."""
-        lists = {k: tuple(raw[k]) for k in ("server_names", "allow_from", "allow_from_networks") if k in raw}
-        return cls(**{**raw, **lists, "listen": tuple(Listen(**at) for at in raw["listen"])})
-
-
-def listen_directives(sites: Iterable[Site], backlog: int, ipv6: bool = True) -> dict[str, Any]:
-    """Return the arguments of every `listen`: by site, and for the servers that answer nobody.
-
-    nginx takes options of an address once, so the first site on it carries them; the site named `_` there is its
-    default server, and without one a server of ours is, which closes the connection. Never `reuseport`: with it each
-    worker has a queue of its own, and a reload drops the connections that wait in those of the old workers.
-    """
-    found: dict[str, list[str]] = {}
-    first: dict[str, str] = {}
-    default: dict[str, str] = {}
-    stated = tuple(sites)
-    for site in stated:
-        for place in (p for at in site.listen for p in at.places(ipv6)):
-            first.setdefault(place, site.name)
-            if "_" in site.server_names:
-                default.setdefault(place, site.name)
-    for site in stated:
-        places = [p for at in site.listen for p in at.places(ipv6)]
-        found[site.name] = [
-            p + (" default_server" if default.get(p) == site.name else "")
-            + (f" backlog={backlog}" if first[p] == site.name else "")
-            for p in places
-        ]  # fmt: skip
-    return {"sites": found, "nobody": [f"{p} default_server" for p in first if p not in default]}
 
 
 def _given(raw: Mapping[str, Any], options: Options, key: str) -> Any:
@@ -310,10 +222,17 @@ def read_site(name: object, raw: object) -> Site:
     )
 
 
+def _stated(variables: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = variables.get(name) or {}
+    if not isinstance(value, Mapping):
+        raise Refused("it is a mapping of names", repr(value), "write it as {name: {…}}", name)
+    return value
+
+
 def wanted_pools(fleet: Fleet, balancer: Host | None = None) -> tuple[Pool, ...]:
     """Return the pools of one balancer (without one: of the first); raises Refused."""
     host = balancer or next(iter(fleet.group(GROUP)), None)
-    stated = (host.vars.get("nginx_pools") or {}) if host else {}
+    stated = _stated(host.vars, "nginx_pools") if host else {}
     return tuple(read_pool(fleet, name, raw) for name, raw in stated.items())
 
 
@@ -324,7 +243,7 @@ def wanted_pools_json(fleet: Fleet, host: Host) -> list[dict[str, Any]]:
 
 def wanted_sites(variables: Mapping[str, Any]) -> tuple[Site, ...]:
     """Return the sites that a balancer's variables state; raises Refused."""
-    return tuple(read_site(name, raw) for name, raw in (variables.get("nginx_sites") or {}).items())
+    return tuple(read_site(name, raw) for name, raw in _stated(variables, "nginx_sites").items())
 
 
 def listeners(fleet: Fleet, host: Host) -> list[Listener]:  # noqa: ARG001  (every service's has the same shape)
@@ -350,17 +269,18 @@ def problems(fleet: Fleet) -> list[Problem]:
 
 def _balancer_problems(fleet: Fleet, host: Host) -> list[Problem]:
     found: list[Problem] = []
-    stated: dict[str, dict[str, Any]] = {}
-    for variable in ("nginx_pools", "nginx_sites"):
-        value = host.vars.get(variable) or {}
-        if not isinstance(value, Mapping):
-            found += check_each(value, {}, variable)
-        stated[variable] = dict(value) if isinstance(value, Mapping) else {}
+    stated: dict[str, Mapping[str, Any]] = {"nginx_pools": {}, "nginx_sites": {}}
+    for variable in stated:
+        try:
+            stated[variable] = _stated(host.vars, variable)
+        except Refused as error:
+            found += error.problems
     found += check(host.vars.get("nginx_settings") or {}, SETTING_OPTIONS, "nginx_settings")
     for name, raw in stated["nginx_pools"].items():
         found += _tried(lambda n=name, r=raw: _pool_problems(host, read_pool(fleet, n, r)))  # type: ignore[misc]
     for name, raw in stated["nginx_sites"].items():
         found += _tried(lambda n=name, r=raw: _site_problems(read_site(n, r), stated["nginx_pools"]))  # type: ignore[misc]
+    found += _tried(lambda: _status_problems(host))
     found += _tried(lambda: _double_listeners(host))
     found += _tried(lambda: _state_problems(host))
     return found
@@ -375,6 +295,11 @@ def _tried(judge: Callable[[], list[Problem]]) -> list[Problem]:
 
 def _state_problems(host: Host) -> list[Problem]:
     host.state_of(SERVICE)
+    return []
+
+
+def _status_problems(host: Host) -> list[Problem]:
+    Listen.parse(host.vars.get("nginx_status_listen", STATUS_LISTEN), f"{host.name}: nginx_status_listen")
     return []
 
 
