@@ -62,7 +62,7 @@ def is_alive(process: Process) -> bool | None:
     if process.host != socket.gethostname() or not process.boot_id or not here:
         return None
     if process.boot_id != here:
-        same_boot = process.boot_id.split("/")[0] == here.split("/")[0]
+        same_boot = process.boot_id.partition("/")[0] == here.partition("/")[0]
         return None if same_boot else False
     return start_of(process.pid) == process.start
 
