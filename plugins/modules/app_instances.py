@@ -61,7 +61,7 @@ options:
           src: {description: Archive or wheel - a path on the control machine or a URL., type: str, required: true}
           checksum: {description: C(sha256:) and 64 digits., type: str, required: true}
           check: {description: Argument list that must succeed before the release is used., type: list, elements: str, default: []}
-          remote_src: {description: Whether O(instances[].release.src) is a path on the host., type: bool, default: false}
+          remote_src: {description: "Whether O(instances[].release.src) is a path on the host.", type: bool, default: false}
       command: {description: Argument list., type: list, elements: str, required: true}
       check: {description: The release's check with its placeholders filled in., type: list, elements: str, default: []}
       health: {description: Path of the liveness check., type: str, default: ""}
@@ -274,7 +274,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def wish_of(params: dict[str, Any]) -> work.Wish:
+def wish_of(params: dict[str, Any]) -> Wish:
     """Return what the arguments ask for; raises Refused."""
     instances = tuple(Instance.from_dict(raw) for raw in params["instances"])
     return Wish(

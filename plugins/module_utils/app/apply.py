@@ -26,6 +26,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, 
 from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
 
 SET = "app"
+START_DEADLINE = 90.0  # seconds for systemd's own part of a start, above the template's TimeoutStartSec
 _CONTROL_DIR = "/run/systemd/system.control"
 
 
@@ -152,7 +153,7 @@ class Executor:
 
     def _systemctl(self, verb: str, instance: Instance) -> None:
         try:
-            client.run(["systemctl", verb, instance.unit], instance.start_deadline + 30)
+            client.run(["systemctl", verb, instance.unit], START_DEADLINE)
         except client.CommandFailed as error:
             self._give_back(instance, error.problems[0].seen)
 
@@ -255,9 +256,7 @@ class Executor:
             client.run(["systemctl", "daemon-reload"])
             change.commit()
         client.run(["systemctl", "reset-failed", instance.unit], check=False)
-        client.run(
-            ["systemctl", "restart", instance.unit], instance.start_deadline + instance.stop_deadline + 30, False
-        )
+        client.run(["systemctl", "restart", instance.unit], START_DEADLINE + instance.stop_deadline, False)
         try:
             self._wait_ready(instance, instance.start_deadline)
         except GateNotPassed:

@@ -53,7 +53,12 @@ class Release:
     @property
     def kind(self) -> str:
         """`wheel` or `archive`."""
-        return "wheel" if self.src.endswith(".whl") else "archive"
+        return "wheel" if self.file_name.endswith(".whl") else "archive"
+
+    @property
+    def file_name(self) -> str:
+        """The archive's own name, without its path and a URL's query."""
+        return self.src.split("?", 1)[0].rsplit("/", 1)[-1]
 
     @property
     def is_url(self) -> bool:
@@ -63,7 +68,7 @@ class Release:
     @property
     def id(self) -> str:
         """Directory name: the archive's own name and the version, so that classes share what they share."""
-        name = self.src.rsplit("/", 1)[-1].split("?", 1)[0]
+        name = self.file_name
         if self.kind == "wheel":
             name = name.split("-", 1)[0]
         else:
@@ -233,7 +238,8 @@ def read_class(name: str, raw: object, where: str = "") -> tuple[AppClass | None
         allow_from=_texts(given("allow_from")),
         allow_from_networks=_texts(given("allow_from_networks")),
     )
-    wrong += _class_problems(found, where)
+    unread = {p.where for p in wrong}
+    wrong += [p for p in _class_problems(found, where) if p.where not in unread]
     known = tuple(p.where for p in typed)
     problems = typed + [p for p in wrong if p.where not in known and not _required(typed, p.where)]
     return (None if problems else found), problems

@@ -21,6 +21,7 @@ UNIT_DIR = "/etc/systemd/system"
 CONFIG_DIR = "/etc/steelyard/app"
 USER = "app"
 
+# TimeoutStartSec is only for systemd's own part, up to exec; whether it gets ready is our gate (start_deadline).
 # Each option below was seen to work in a container that has CAP_SYS_ADMIN. MemoryDenyWriteExecute is left
 # out: programs that compile at run time need it. KillMode=mixed lets a program that has workers end them itself.
 TEMPLATE = (
@@ -35,6 +36,7 @@ StartLimitBurst=5
 
 [Service]
 Type=exec
+TimeoutStartSec=60
 User=app
 Group=app
 EnvironmentFile=/etc/steelyard/app/%i.env
@@ -155,7 +157,7 @@ def instance_files(instance: Instance) -> tuple[WantedFile, ...]:
     unit = (
         f"{HEADER}[Unit]\nDescription={title}\n\n[Service]\n{_command_part(instance)}"
         f"{_limits(instance.cpu_quota, instance.memory_max)}"
-        f"TimeoutStartSec={instance.start_deadline:g}\nTimeoutStopSec={instance.stop_deadline:g}\n"
+        f"TimeoutStopSec={instance.stop_deadline:g}\n"
     )
     variables = {**_variables(instance), "STEELYARD_CONFIG": config_digest(instance)}
     return (
