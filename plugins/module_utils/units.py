@@ -46,7 +46,8 @@ def parse_percent(value: object, where: str = "") -> float:
     """Return the number of percent in `70%` or `70` (`150%` is allowed: a quota of one and a half CPUs)."""
     match = _NUMBER.match(str(value)) if not isinstance(value, bool) else None
     if match is None or match.group(2) not in ("", "%"):
-        raise Refused("a percentage is a number, with a percent sign or without", repr(value), "write it as 70%", where)
+        rule = "a percentage is a number, with or without %"
+        raise Refused(rule, repr(value), "write it as 70%", where)
     return float(match.group(1))
 
 

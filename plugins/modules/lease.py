@@ -16,7 +16,7 @@ description:
     the lease is unlocked, because the operation may be half done.
   - Tasks of one playbook run share one lease.
 author:
-  - The Steelyard authors (@steelyard)
+  - Steelyard authors (@steelyard)
 attributes:
   check_mode:
     support: full
