@@ -53,7 +53,7 @@ def edit_scene(**line: str) -> None:
     """Write the scene's copy of the inventory, with one more API host whose line has these variables."""
     path = ROOT / SCENE / "hosts.yml"
     content = yaml.safe_load(path.read_text())
-    content["all"]["children"]["api"]["hosts"]["api3"] = {"lab_memory": "384mb", **line}
+    content["api"]["hosts"]["api3"] = {"lab_memory": "384mb", **line}
     path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 

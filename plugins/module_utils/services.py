@@ -86,11 +86,6 @@ def hosts_outside_pools(fleet: Fleet) -> tuple[str, ...]:
     return tuple(h.name for h in fleet.hosts if any((i.host, i.port) not in pooled for i in app.instances_of(fleet, h)))
 
 
-def leaving_addresses(fleet: Fleet) -> list[str]:
-    """Return the addresses of the hosts whose applications leave: they are let in until they are gone."""
-    return [h.address for h in fleet.hosts if h.state_of(app.SERVICE) == "leaving"]
-
-
 def peer_names(fleet: Fleet, host: Host) -> list[str]:
     """Return the names that `host` must be able to look up: of hosts it connects to, where no IP address is stated."""
     named = [h for h in fleet.hosts if h.name != host.name and not _is_ip(h.address)]
@@ -111,7 +106,7 @@ _WANTED: Mapping[str, Callable[[Fleet, Host], Any]] = {
     "app_instances": app.wanted_instances,
     "app_remove": lambda _fleet, host: host.state_of(app.SERVICE) == "leaving",
     "firewall": lambda fleet, host: firewall.wanted_table(fleet, host, listeners(fleet, host)),
-    "leaving_addresses": lambda fleet, _host: leaving_addresses(fleet),
+    "leaving_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if h.state_of(app.SERVICE) == "leaving"],
     "nginx_pools": nginx.wanted_pools_json,
     "peer_names": peer_names,
 }

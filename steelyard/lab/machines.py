@@ -186,13 +186,14 @@ def create_container(
     )
     container.put_archive("/", files)
     return container
-        # SYS_PTRACE: root of a real machine sees whose a listening port is and what a process was started with.
+    # SYS_PTRACE: root of a real machine sees whose a listening port is and what a process was started with.
 
 
 def _isolation(info: Mapping[str, Any]) -> dict[str, Any]:
     """What systemd needs to boot. On cgroup v2 a namespace of the container's own, which is not proven yet."""
     options: dict[str, Any] = {
-        "cap_add": ["SYS_ADMIN", "NET_ADMIN"],
+        # SYS_PTRACE: root of a real machine sees whose a listening port is and what a process was started with.
+        "cap_add": ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE"],
         "security_opt": ["seccomp=unconfined"],
         "tmpfs": {"/run": "exec,mode=755", "/run/lock": "mode=1777", "/tmp": "exec,mode=1777"},  # noqa: S108
         "volumes": {PIP_VOLUME: {"bind": PIP_FOLDER, "mode": "rw"}},

@@ -35,7 +35,7 @@ class Rehearsal:
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
     def _group(self, content: dict[str, Any], group: str) -> dict[str, Any]:
-        return content["all"]["children"][group]["hosts"]
+        return content[group]["hosts"]
 
     def add_host(self, group: str, host: str, **variables: Any) -> None:
         """Add a host line to a group."""
