@@ -186,7 +186,6 @@ def create_container(
     )
     container.put_archive("/", files)
     return container
-    # SYS_PTRACE: root of a real machine sees whose a listening port is and what a process was started with.
 
 
 def _isolation(info: Mapping[str, Any]) -> dict[str, Any]:
