@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused
-from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host, Listener
+from ansible_collections.steelyard.stack.plugins.module_utils.fleet import GROUPS, Fleet, Host, Listener
 
 TABLE = "steelyard"
 SSH_PORT = 22
 FAMILIES = {4: ("v4", "ipv4_addr", "ip"), 6: ("v6", "ipv6_addr", "ip6")}
-# Which service's state says that a host leaves a group; other groups are named like their service.
+# Which service's state says that a host leaves a group; the other groups of a service are named like it, and
+# groups that only the inventory knows are classes of applications.
 SERVICE_OF_GROUP = {"load_balancers": "nginx", "api": "app", "workers": "app"}
 EXTRA_KEYS = ("port", "proto", "networks", "groups", "name")
 # Connections from before the table exists are unknown to connection tracking; see `client.Client.create`.
@@ -256,7 +257,7 @@ def _from_networks(name: str, proto: str, port: str, networks: Iterable[str]) ->
 
 
 def _peer_sets(fleet: Fleet, group: str) -> list[PeerSet]:
-    service = SERVICE_OF_GROUP.get(group, group)
+    service = SERVICE_OF_GROUP.get(group, group if group in GROUPS else "app")
     members: dict[tuple[int, bool], set[str]] = {}
     names = []
     for host in fleet.group(group):

@@ -50,6 +50,7 @@ def gather(
         "python": list(sys.version_info[:2]),
         "nofile_hard": parse.nofile_hard(_text("/proc/1/limits")),
         "thp": _transparent_huge_pages(),
+        "timezone": _timezone(),
         "listening": listening(),
         "resolve": _resolve(resolve),
         "packages": package_versions(packages),
@@ -158,6 +159,13 @@ def _virtualization() -> str:
 def _transparent_huge_pages() -> dict[str, Any]:
     path = "/sys/kernel/mm/transparent_hugepage/enabled"
     return {"enabled": parse.chosen(_text(path)), "writable": os.access(path, os.W_OK)}
+
+
+def _timezone() -> str:
+    try:
+        return parse.timezone_of(os.readlink("/etc/localtime"))
+    except OSError:
+        return ""
 
 
 def _sysctls(names: Sequence[str]) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def mounts(text: str) -> list[tuple[str, str]]:
         sized = kind == "tmpfs" and not re.match(r"^/(?:run|dev|proc|sys|tmp)(?:/|$)", point)
         if kind in _REAL_FILESYSTEMS or sized:
             found.setdefault(point if sized or point == "/" else device, point)
-    return [(device, point) for device, point in found.items()]
+    return list(found.items())
 
 
 def swap_bytes(text: str) -> int:
@@ -201,3 +201,8 @@ def sysctl_path(name: str) -> str:
 def container_kind(systemd_says: str, environment: Mapping[str, str]) -> str:
     """Return docker, podman, lxc … from /run/systemd/container or PID 1's environment; empty on a machine."""
     return systemd_says.strip() or environment.get("container", "")
+
+
+def timezone_of(link: str) -> str:
+    """Return `Europe/Vienna` from the target of /etc/localtime; empty when it is not a link to a zone."""
+    return link.partition("zoneinfo/")[2]
