@@ -123,12 +123,39 @@ def use(installed: Path, cwd: Path, environment: dict[str, str]) -> None:
             cwd,
             environment,
         )
-    probe = cwd / "probe.yml"
-    probe.write_text(yaml.safe_dump(PROBE))
-    run([ansible_playbook, "-i", str(inventory), str(probe)], cwd, environment)
+    contact_nobody(cwd, environment)
 
 
-# Runs the collection's own lookup and action over the example inventory; contacts nobody.
+def contact_nobody(cwd: Path, environment: dict[str, str]) -> None:
+    """Run what works on the control machine: a lookup on a good inventory, a playbook that refuses a bad one."""
+    ansible_playbook = str(BIN / "ansible-playbook")
+    (cwd / "good.yml").write_text(yaml.safe_dump(GOOD))
+    (cwd / "bad.yml").write_text(yaml.safe_dump({**GOOD, "laod_balancers": {"hosts": {"api1": None}}}))
+    (cwd / "probe.yml").write_text(yaml.safe_dump(PROBE))
+    run([ansible_playbook, "-i", "good.yml", "probe.yml"], cwd, environment)
+    try:
+        run([ansible_playbook, "-i", "bad.yml", f"{NAMESPACE}.site"], cwd, environment)
+    except Wrong as refused:
+        if "laod_balancers" not in str(refused) or "load_balancers" not in str(refused):
+            raise Wrong(f"a mistyped group was refused without its name and the nearest known one; {refused}") from None
+    else:
+        raise Wrong("site.yml took an inventory with a mistyped group")
+
+
+GOOD = {
+    "api": {"hosts": {"api1": {"ansible_host": "192.0.2.11"}}},
+    "all": {
+        "vars": {
+            "app_classes": {
+                "api": {
+                    "ports": [8000],
+                    "release": {"version": "1", "src": "/nowhere/api-1.tar.gz", "checksum": f"sha256:{'0' * 64}"},
+                    "command": "{release}/bin/api --port {port}",
+                }
+            }
+        }
+    },
+}
 PROBE = [
     {
         "name": "Use the installed collection without contacting a host",

@@ -76,7 +76,7 @@ def option_table(options: Mapping[str, Any], head: str) -> list[str]:
     """All options as a table, or a line that says that there are none."""
     if not options:
         return ["None."]
-    return [f"| {head} | Type | Default | |", "|---|---|---|---|", *rows(options)]
+    return [f"| {head} | Type | Default | What it is |", "|---|---|---|---|", *rows(options)]
 
 
 def role_page(role: str, specs: Mapping[str, Any]) -> str:
@@ -126,7 +126,7 @@ def attributes(doc: Mapping[str, Any]) -> list[str]:
     known = doc.get("attributes") or {}
     if not known:
         return []
-    lines = ["## Attributes", "", "| Attribute | Support | |", "|---|---|---|"]
+    lines = ["## Attributes", "", "| Attribute | Support | What it means |", "|---|---|---|"]
     for name, attribute in known.items():
         said = " ".join([*paragraphs(attribute.get("description")), *paragraphs(attribute.get("details"))])
         lines.append(f"| {name} | {attribute.get('support', '')} | {cell(said)} |")
@@ -154,7 +154,7 @@ def plugin_page(kind: str, name: str, entry: Mapping[str, Any]) -> str:
         text = examples if isinstance(examples, str) else yaml.safe_dump(examples)
         lines += ["## Examples", "", "```yaml", text.strip("\n"), "```", ""]
     if entry.get("return"):
-        head = ["| Value | Type | Returned | | Sample |", "|---|---|---|---|---|"]
+        head = ["| Value | Type | Returned | What it is | Sample |", "|---|---|---|---|---|"]
         lines += ["## Returned values", "", *head, *returned(entry["return"]), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
