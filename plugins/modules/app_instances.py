@@ -218,6 +218,11 @@ verdict:
   type: dict
   returned: for health
   sample: {ok: true, findings: []}
+summary:
+  description: The findings as a table; empty when there are none.
+  type: str
+  returned: for health
+  sample: ""
 """
 
 from typing import Any
@@ -337,7 +342,8 @@ def apply(wish: Wish, params: dict[str, Any], check_mode: bool) -> dict[str, Any
 def health(wish: Wish) -> dict[str, Any]:
     """Return the verdict over this host's instances."""
     seen, _plan = work.read(wish)
-    return {"changed": False, "verdict": judge(seen, wish).as_dict(), **observed(seen, wish)}
+    verdict = judge(seen, wish)
+    return {"changed": False, "verdict": verdict.as_dict(), "summary": verdict.as_table(), **observed(seen, wish)}
 
 
 def main() -> None:

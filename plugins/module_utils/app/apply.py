@@ -229,8 +229,7 @@ class Executor:
     def _give_back(self, instance: Instance, seen: str) -> None:
         """Leave what served before, and raise NotReady with the last lines of the journal, secrets masked."""
         lines = client.journal(instance.unit)
-        for value in sorted((v for v in instance.secrets.values() if v), key=len, reverse=True):
-            lines, seen = lines.replace(value, "********"), seen.replace(value, "********")
+        lines, seen = _masked(lines, instance), _masked(seen, instance)
         good = client.read_good(instance.port)
         if not good:
             client.run(["systemctl", "disable", "--now", "--quiet", instance.unit], instance.stop_deadline + 30, False)
@@ -321,6 +320,14 @@ class Executor:
                 os.rmdir(shared)
         if client.account() == client.GECOS:
             client.run(["userdel", unit_files.USER])
+
+
+def _masked(text: str, instance: Instance) -> str:
+    """Return the text without the instance's secrets; of one with several lines, each line is masked too."""
+    values = {part for value in instance.secrets.values() for part in (value, *value.splitlines()) if part.strip()}
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, "********")
+    return text
 
 
 def interrupted() -> bool:
