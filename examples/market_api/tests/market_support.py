@@ -11,9 +11,12 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
+
+import market_api
 
 TOKEN = "a-token-for-tests-0123456789"
 AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
@@ -56,7 +59,8 @@ def free_port() -> int:
 
 def environment(**own: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MARKET_", "STEELYARD_"))}
-    return {**kept, "MARKET_API_TOKEN": TOKEN, "PYTHONUNBUFFERED": "1", **own}
+    sources = str(Path(market_api.__file__).parents[1])
+    return {**kept, "PYTHONPATH": sources, "MARKET_API_TOKEN": TOKEN, "PYTHONUNBUFFERED": "1", **own}
 
 
 Start = Callable[..., Running]
