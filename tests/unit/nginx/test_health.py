@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.cases import load_cases
+
 from ansible_collections.steelyard.stack.plugins.module_utils.health import Finding, Verdict
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.health import Answers, judge, ok_to_stop
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import Member, Pool
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.parse import StubStatus
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import Balancer, SeenPool
-from support.cases import load_cases
 
 
 def read(case: dict[str, Any]) -> tuple[Pool, Balancer, Answers]:

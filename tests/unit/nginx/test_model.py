@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.cases import load_cases
+
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx import model
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import Pool
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.sites import Listen, Site, listen_directives
-from support.cases import load_cases
 
 CLASSES = {
     "api": {

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx import parse
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import (
@@ -13,8 +16,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import
     members_digest,
     members_file,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures").iterdir())
 assert FIXTURES, "no captured output"

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from support.cases import load_cases
+
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import StateMoved
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx import parse
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import Member, Pool
@@ -19,9 +23,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.nginx.plan import 
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import Balancer, SeenPool, Server
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
-from support.cases import load_cases
 
 
 def balancer(host: str, raw: dict[str, Any]) -> Balancer:

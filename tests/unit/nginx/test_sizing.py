@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.cases import load_cases
+
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.sizing import (
     FILES_BESIDE,
@@ -14,9 +18,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.nginx.sizing impor
     settings,
     size,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from support.cases import load_cases
 
 
 @pytest.mark.parametrize("case", load_cases(Path(__file__).parent / "cases" / "sizing"))
