@@ -12,8 +12,8 @@ description:
   - Installs releases, writes units, environments and limits, starts instances and waits until they are ready, restarts
     those that run another configuration where told to, and removes what the inventory no longer places on the host.
   - It knows one host only. Traffic is moved by M(steelyard.stack.nginx_pool); the playbooks order the two.
-  - What an instance runs is asked of the running process, which carries C(STEELYARD_CONFIG) in its environment. So a run
-    that was killed anywhere is finished by the next one.
+  - What an instance runs is asked of the running process, which carries C(STEELYARD_CONFIG) in its environment. So a
+    run that was killed anywhere is finished by the next one.
   - An instance that does not get ready in time goes back to the configuration that was last ready, or is stopped when
     there is none; the module then fails with the last lines of its journal.
 author:
@@ -60,14 +60,27 @@ options:
           version: {description: Version., type: str, required: true}
           src: {description: Archive or wheel - a path on the control machine or a URL., type: str, required: true}
           checksum: {description: C(sha256:) and 64 digits., type: str, required: true}
-          check: {description: Argument list that must succeed before the release is used., type: list, elements: str, default: []}
-          remote_src: {description: "Whether O(instances[].release.src) is a path on the host.", type: bool, default: false}
+          check:
+            description: Argument list that must succeed before the release is used.
+            type: list
+            elements: str
+            default: []
+          remote_src:
+            description: Whether O(instances[].release.src) is a path on the host.
+            type: bool
+            default: false
       command: {description: Argument list., type: list, elements: str, required: true}
       check: {description: The release's check with its placeholders filled in., type: list, elements: str, default: []}
       health: {description: Path of the liveness check., type: str, default: ""}
-      readiness: {description: Path of the readiness check; without one a TCP connection is made., type: str, default: ""}
+      readiness:
+        description: Path of the readiness check; without one the liveness path, else a TCP connection.
+        type: str
+        default: ""
       environment: {description: Environment variables., type: dict, default: {}}
-      secrets: {description: Environment variables that nobody but root and the instance may read., type: dict, default: {}}
+      secrets:
+        description: Environment variables that nobody but root and the instance may read.
+        type: dict
+        default: {}
       cpu_quota: {description: Percent of one CPU; 0 is no limit., type: float, default: 0}
       memory_max: {description: Bytes; 0 is no limit., type: int, default: 0}
       stop_deadline: {description: Seconds between SIGTERM and SIGKILL., type: float, default: 20}

@@ -312,6 +312,8 @@ class Executor:
         for unit in sorted(slices, key=len, reverse=True):
             client.run(["systemctl", "stop", unit], check=False)
         self._forget_files(files)
+        for path in client.half_written():
+            os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
         for path in (ROOT, unit_files.CONFIG_DIR, os.path.dirname(client.GOOD_DIR), *glob.glob(f"{_CONTROL_DIR}/app*")):
             shutil.rmtree(path, ignore_errors=True)
         shutil.rmtree(Path("/var/lib/steelyard/config", SET), ignore_errors=True)

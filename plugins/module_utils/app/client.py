@@ -148,19 +148,26 @@ def read_files(paths: Iterable[str]) -> dict[str, SeenFile]:
     return found
 
 
+def half_written() -> list[str]:
+    """Return what a run that was killed between making and naming a file left: temporary files, empty drop-ins."""
+    found = glob.glob(f"{unit_files.UNIT_DIR}/.app*.steelyard-new")
+    found += glob.glob(f"{unit_files.UNIT_DIR}/app@*.service.d/.steelyard.conf.steelyard-new")
+    return found + [d for d in glob.glob(f"{unit_files.UNIT_DIR}/app@*.service.d") if not os.listdir(d)]
+
+
 def read_host(wanted: Sequence[Instance], whole: Slice, interrupted: bool = False) -> Seen:
     """Return everything that a plan rests on. `interrupted`: files were swapped in and not proven loaded."""
     files = read_files(f.path for f in unit_files.host_files(wanted, whole))
     placed = {i.port: i for i in wanted}
     listed = run(["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", "app@*.service"], check=False)
     good = glob.glob(f"{GOOD_DIR}/*.json")
-    ports = parse.ports_in([*files, *glob.glob(_WANTS), *listed.splitlines()])
+    ports = parse.ports_in([*files, *half_written(), *glob.glob(_WANTS), *listed.splitlines()])
     ports |= {int(Path(p).stem) for p in [*good, *(f for f in files if f.startswith(unit_files.CONFIG_DIR))]}
     slices = ["app.slice", *(os.path.basename(p) for p in files if p.endswith(".slice") and "/app-" in p)]
     units = show([*(f"app@{p}.service" for p in sorted(ports | set(placed))), *slices]) if ports | set(placed) else {}
     instances = {p: _read_instance(p, units.get(f"app@{p}.service", {}), files, placed.get(p)) for p in sorted(ports)}
     releases, current, user = read_releases(), read_current(), account()
-    leftovers = [*files, *sorted(releases), *sorted(current), *good]
+    leftovers = [*files, *half_written(), *sorted(releases), *sorted(current), *good]
     leftovers += [p for p in (f"{ROOT}/releases", unit_files.CONFIG_DIR, GOOD_DIR) if os.path.isdir(p)]
     leftovers += [unit_files.USER] if user == GECOS else []
     return Seen(

@@ -274,7 +274,8 @@ def classes_from_vars(variables: Mapping[str, Any]) -> dict[str, AppClass]:
     """Return the classes that a host's `app_classes` states; raises Refused with every problem."""
     raw = variables.get("app_classes") or {}
     if not isinstance(raw, Mapping):
-        raise Refused("app_classes is a mapping of classes", repr(raw), "write app_classes: {api: {…}}", "app_classes")
+        rule, remedy = "app_classes is a mapping of classes", "write app_classes: {api: {…}}"
+        raise Refused(rule, type(raw).__name__, remedy, "app_classes")
     read = {str(name): read_class(str(name), value) for name, value in raw.items()}
     problems = [p for _found, wrong in read.values() for p in wrong]
     if problems:

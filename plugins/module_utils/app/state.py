@@ -17,8 +17,9 @@ RUNNING = ("active", "activating", "reloading")
 class SeenInstance:
     """One `app@<port>.service`, by whatever trace it left: files, a link, a process.
 
-    `active` is systemd's ActiveState, or `crashing` between two automatic restarts. `config` and `release` are what the *running* process says of itself (its environment); `started` is in
-    seconds since 1970. `file_release` is what its files say, `good_release` what last proved ready.
+    `active` is systemd's ActiveState, or `crashing` between two automatic restarts. `config` and `release` are
+    what the *running* process says of itself (its environment); `started` is in seconds since 1970.
+    `file_release` is what its files say, `good_release` what last proved ready.
     """
 
     port: int

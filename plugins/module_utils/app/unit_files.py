@@ -144,8 +144,13 @@ def config_digest(instance: Instance) -> str:
     The running process carries it in its environment, which is how a run knows what it runs.
     """
     parts = [
-        TEMPLATE, _command_part(instance), _limits(instance.cpu_quota, instance.memory_max), _variables(instance), dict(instance.secrets), instance.release.checksum,
-    ]  # fmt: skip
+        TEMPLATE,
+        _command_part(instance),
+        _limits(instance.cpu_quota, instance.memory_max),
+        _variables(instance),
+        dict(instance.secrets),
+        instance.release.checksum,
+    ]
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
