@@ -14,12 +14,13 @@ from ipaddress import IPv4Network
 import docker
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
+from docker.types import IPAMConfig, IPAMPool
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 from steelyard.lab.image import Recipe
-from steelyard.lab.machines import PIP_VOLUME, ensure_volume, lab_names, network_name
+from steelyard.lab.machines import PIP_VOLUME, ensure_volume, lab_names, network_name, taken_networks
 from steelyard.lab.model import LABEL_CACHE
-from steelyard.lab.network import cache_address_of
+from steelyard.lab.network import cache_address_of, choose_subnet
 
 NAME = "steelyard-cache"
 APT_VOLUME = "steelyard-cache-apt"
@@ -35,6 +36,7 @@ def ensure(client: docker.DockerClient, recipe: Recipe, lab: str, subnet: IPv4Ne
     try:
         container = _running(client, recipe)
         network = client.networks.get(network_name(lab))
+        network.reload()
         if container.id not in (network.attrs.get("Containers") or {}):
             network.connect(container, ipv4_address=str(cache_address_of(subnet)), aliases=[NAME])
     except APIError as err:
@@ -53,6 +55,7 @@ def _running(client: docker.DockerClient, recipe: Recipe) -> Container:
 
 def _create(client: docker.DockerClient, recipe: Recipe) -> Container:
     tag = recipe.tag.replace(f"{recipe.tag.split(':')[0]}:", f"{REPOSITORY}:")
+    _ensure_network(client)
     if not client.images.list(filters={"reference": tag}):
         _build(client, recipe, tag)
     ensure_volume(client, APT_VOLUME)
@@ -76,12 +79,24 @@ def _create_container(client: docker.DockerClient, tag: str) -> Container:
         tmpfs={"/run": "mode=1777"},
         mem_limit=MEMORY,
         init=True,
+        network=NAME,
     )
+
+
+def _ensure_network(client: docker.DockerClient) -> None:
+    """Make the cache's own way out: Docker's default network may be switched off on a machine."""
+    if not client.networks.list(filters={"label": LABEL_CACHE}):
+        pool = IPAMPool(subnet=str(choose_subnet(1, taken_networks(client))))
+        client.networks.create(NAME, ipam=IPAMConfig(pool_configs=[pool]), labels={LABEL_CACHE: "true"})
 
 
 def _build(client: docker.DockerClient, recipe: Recipe, tag: str) -> None:
     builder = client.containers.create(
-        recipe.tag, command=INSTALL, environment={"DEBIAN_FRONTEND": "noninteractive"}, labels={LABEL_CACHE: "true"}
+        recipe.tag,
+        command=INSTALL,
+        environment={"DEBIAN_FRONTEND": "noninteractive"},
+        labels={LABEL_CACHE: "true"},
+        network=NAME,
     )
     try:
         builder.start()
@@ -110,11 +125,14 @@ def remove(client: docker.DockerClient) -> list[str]:
     removed = []
     for container in client.containers.list(all=True, filters={"label": LABEL_CACHE}):
         container.remove(force=True)
-        removed.append(str(container.name))
+        removed.append(f"container {container.name}")
+    for network in client.networks.list(filters={"label": LABEL_CACHE}):
+        network.remove()
+        removed.append(f"network {network.name}")
     for name in (APT_VOLUME, PIP_VOLUME):
         try:
             client.volumes.get(name).remove()
-            removed.append(name)
+            removed.append(f"volume {name}")
         except NotFound:
             continue
         except APIError as err:
@@ -122,5 +140,5 @@ def remove(client: docker.DockerClient) -> list[str]:
                 raise
     for found in client.images.list(name=REPOSITORY):
         client.images.remove(str(found.id), force=True)
-        removed.append(found.tags[0] if found.tags else str(found.id))
+        removed.append(f"image {found.tags[0] if found.tags else found.id}")
     return removed

@@ -3,7 +3,8 @@
 """The stand-ins' image: built from the distribution's archive by mmdebstrap, imported through Docker's API.
 
 No registry is needed. An image is named after a digest of its recipe and of the certificates it carries,
-so that it is built once and again only when one of them changes.
+so that it is built once and again only when one of them changes; `steelyard-lab:trixie` is the newest of them.
+Run as `python -m steelyard.lab.image ensure trixie bookworm`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import docker
+from docker.errors import DockerException
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
 
@@ -62,6 +66,7 @@ HOOKS = (
     'rm -f "$1"/etc/ssh/ssh_host_*',
     'truncate --size=0 "$1"/etc/machine-id',
 )
+API_DEADLINE = 300  # seconds; the import of an image is one call
 BUILD_DEADLINE = 900  # seconds; a slow mirror takes minutes, a dead one must not hold the lab for ever
 
 
@@ -182,6 +187,7 @@ def build(client: docker.DockerClient, recipe: Recipe) -> None:
         client.api.import_image_from_file(str(target), repository=repository, tag=tag, changes=changes)
     if not find(client, recipe):
         raise SteelyardError("Docker takes the built image", recipe.tag, "look at the Docker daemon's log")
+    client.images.get(recipe.tag).tag(REPOSITORY, recipe.suite)
 
 
 def _run(argv: list[str]) -> None:
@@ -194,3 +200,32 @@ def _run(argv: list[str]) -> None:
     if done.returncode != 0:
         tail = " | ".join(done.stderr.strip().splitlines()[-6:])
         raise SteelyardError("mmdebstrap builds the image", tail, "check that this machine reaches its package mirror")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Build the images that are missing; returns the exit code."""
+    if len(argv) < 2 or argv[0] != "ensure":
+        print("usage: python -m steelyard.lab.image ensure RELEASE...", file=sys.stderr)
+        return 2
+    try:
+        client = docker.from_env(timeout=API_DEADLINE)
+        for suite in argv[1:]:
+            recipe = make_recipe(suite)
+            if find(client, recipe):
+                print(f"Image {recipe.tag}: there, nothing to do")
+                client.images.get(recipe.tag).tag(REPOSITORY, recipe.suite)
+                continue
+            print(f"Building the image of {SUITE_NAMES[suite]} with mmdebstrap, from the distribution's archive")
+            build(client, recipe)
+            print(f"Image {recipe.tag}: built")
+    except SteelyardError as err:
+        print(f"steelyard: {err}", file=sys.stderr)
+        return err.exit_code
+    except DockerException as err:
+        print(f"steelyard: a Docker engine answers (seen: {str(err).splitlines()[0]})", file=sys.stderr)
+        return Refused.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

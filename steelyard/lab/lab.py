@@ -67,12 +67,17 @@ def lab_name(inventory: Path, name: str | None) -> str:
 
 
 def find_lab(inventory: str, name: str | None, client: docker.DockerClient | None = None) -> Lab:
-    """Return the lab of an inventory, whether it exists or not; raises Refused when the name is another one's."""
+    """Return the lab of an inventory, whether it exists or not; a lab that exists may be named itself instead.
+
+    Raises Refused when the name is another inventory's, or when there is neither inventory nor lab.
+    """
+    client = client or machines.connect()
     path = Path(inventory)
+    if not path.exists():
+        return _find_by_name(inventory, name, client)
     if (path / MARKER).exists():
         raise Refused("a lab stands in for a real inventory", f"{path} is a lab's own overlay", "name the real one")
     chosen = lab_name(path, name)
-    client = client or machines.connect()
     seen = machines.see_lab(client, chosen)
     if seen.exists and seen.inventory != str(path.resolve()):
         raise Refused(
@@ -81,8 +86,25 @@ def find_lab(inventory: str, name: str | None, client: docker.DockerClient | Non
             f"give --name, or first: steelyard lab down {seen.inventory}",
             str(path),
         )
-    folder = Path(seen.overlay) if seen.overlay else Path.cwd() / FOLDER / chosen
-    return Lab(chosen, path, OverlayPlace(folder, secure.control_directory(folder)), client)
+    return Lab(chosen, path, _place(seen), client)
+
+
+def _find_by_name(inventory: str, name: str | None, client: docker.DockerClient) -> Lab:
+    """Find a lab whose inventory has gone, by the lab's name in its place; raises Refused when there is none."""
+    for chosen in dict.fromkeys((name or inventory, Path(inventory).name)):
+        if not NAME.match(chosen):
+            continue
+        seen = machines.see_lab(client, chosen)
+        place = _place(seen)
+        known = seen.inventory or overlay.read_marker(place).get("inventory", "")
+        if known and (chosen == inventory or known == str(Path(inventory).resolve())):
+            return Lab(chosen, Path(known), place, client)
+    raise Refused("the inventory is a file or a folder", inventory, "name one, for example inventories/market")
+
+
+def _place(seen: SeenLab) -> OverlayPlace:
+    folder = Path(seen.overlay) if seen.overlay else Path.cwd() / FOLDER / seen.name
+    return OverlayPlace(folder, secure.control_directory(folder))
 
 
 def pick(seen: SeenLab, hosts: Sequence[str]) -> tuple[SeenStandIn, ...]:

@@ -134,7 +134,7 @@ def status(
     """
     found = lab.find_lab(inventory, name or None)
     vault = VaultOptions(tuple(vault_id or ()), tuple(vault_password_file or ()), ask_vault_password)
-    rows = status_rows(read_inventory(Path(inventory), vault), found.seen(), found.cuts())
+    rows = status_rows(read_inventory(found.inventory, vault), found.seen(), found.cuts())
     if json:
         console.as_json({"lab": found.name, "overlay": str(found.place.folder), "hosts": rows})
         return
