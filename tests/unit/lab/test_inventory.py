@@ -1,0 +1,88 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the lab takes from an inventory: parsing case by case, and Ansible's own reader on real files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.cases import load_cases
+
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_size
+from steelyard.lab.inventory import MARKER, VaultOptions, parse_inventory, read_inventory
+
+CASES = Path(__file__).parent / "cases" / "inventory"
+
+
+@pytest.mark.parametrize("case", load_cases(CASES))
+def test_case(case: dict[str, Any]) -> None:
+    if "refusal" in case:
+        with pytest.raises(Refused) as caught:
+            parse_inventory("/inv", case["listing"])
+        for words in case["refusal"]:
+            assert words in str(caught.value)
+        return
+    inventory = parse_inventory("/inv", case["listing"])
+    wanted = case["steps"]
+    assert [host.name for host in inventory.hosts] == sorted(wanted["hosts"])
+    for host in inventory.hosts:
+        own = wanted["hosts"][host.name]
+        assert list(host.groups) == own["groups"]
+        assert host.os == own["os"]
+        assert host.lab_memory == (parse_size(own["lab_memory"]) if "lab_memory" in own else None)
+        assert host.stated_memory == (parse_size(own["stated_memory"]) if "stated_memory" in own else None)
+        assert host.lab_cpus == own.get("lab_cpus")
+    assert list(inventory.secrets) == wanted["secrets"]
+    assert [str(address) for address in inventory.addresses] == wanted["addresses"]
+
+
+def test_connection_variables_of_the_real_inventory_are_noted() -> None:
+    listing = {"all": {"hosts": ["a"]}, "_meta": {"hostvars": {"a": {"ansible_ssh_pass": "x", "other": 1}}}}
+    assert parse_inventory("/inv", listing).hosts[0].connection_variables == ("ansible_ssh_pass",)
+
+
+def test_ansible_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text("all: {children: {api: {hosts: {api1: {ansible_host: 192.0.2.7}}}}}\n")
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "api.yml").write_text("lab_memory: 256mb\n")
+    inventory = read_inventory(tmp_path, VaultOptions())
+    host = inventory.host("api1")
+    assert host is not None
+    assert host.groups == ("api",)
+    assert host.lab_memory == 256 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("all: [", "Ansible can read the inventory"), ("all: {hosts: {}}", "has hosts")],
+    ids=["not YAML", "no hosts"],
+)
+def test_a_bad_one_is_refused(tmp_path: Path, content: str, words: str) -> None:
+    (tmp_path / "hosts.yml").write_text(content)
+    with pytest.raises(Refused) as caught:
+        read_inventory(tmp_path / "hosts.yml", VaultOptions())
+    assert words in str(caught.value)
+
+
+def test_a_vaulted_one_without_a_password_says_what_to_give(tmp_path: Path) -> None:
+    from ansible.parsing.vault import VaultLib, VaultSecret
+
+    (tmp_path / "hosts.yml").write_text("all: {hosts: {api1: {}}}\n")
+    (tmp_path / "group_vars").mkdir()
+    vault = VaultLib([("default", VaultSecret(b"word"))])
+    (tmp_path / "group_vars" / "all.yml").write_bytes(vault.encrypt(b"steelyard_secrets: [vault_token]\n"))
+    with pytest.raises(Refused) as caught:
+        read_inventory(tmp_path, VaultOptions())
+    assert "--vault-password-file" in str(caught.value)
+    (tmp_path / ".password").write_text("word\n")
+    given = VaultOptions(password_files=(str(tmp_path / ".password"),))
+    assert read_inventory(tmp_path, given).secrets == ("vault_token",)
+
+
+def test_a_lab_is_no_inventory_for_a_lab(tmp_path: Path) -> None:
+    (tmp_path / MARKER).write_text("{}")
+    with pytest.raises(Refused, match="overlay"):
+        read_inventory(tmp_path, VaultOptions())
