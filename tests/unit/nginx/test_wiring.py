@@ -1,0 +1,168 @@
+"""What connects the pure parts to Ansible: options and specs say the same, filters, the action's own decisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.steelyard.stack.plugins.action.nginx_pool import ActionModule, _balancer, _ok_to_stop
+from ansible_collections.steelyard.stack.plugins.filter.nginx import FilterModule
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import Member, Pool
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.options import SETTING_OPTIONS
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.plan import make_plan
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.sizing import Settings
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import Balancer, SeenPool
+
+ROLE = Path(__file__).parents[3] / "roles" / "nginx"
+FILTERS = FilterModule().filters()
+POOL = Pool("api", "api", (Member("api1", "10.0.0.1", 8000), Member("api2", "10.0.0.2", 8000)), health="/readyz")
+FACTS = {"cpus": 2, "memory_bytes": 2**30, "nofile_hard": 20000, "sysctl": {"net.core.somaxconn": "4096"}}
+
+
+def options_of(name: str) -> dict[str, Any]:
+    spec = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    return {k: {"type": v["type"]} for k, v in spec[name]["options"].items()}
+
+
+def test_settings_are_the_same_everywhere() -> None:
+    assert options_of("nginx_settings") == SETTING_OPTIONS
+    assert set(SETTING_OPTIONS) == set(Settings(1, 1, 1).as_dict())
+
+
+def test_every_filter_is_documented() -> None:
+    folder = ROLE.parents[1] / "plugins" / "filter"
+    documented = {p.stem: yaml.safe_load(p.read_text())["DOCUMENTATION"] for p in folder.glob("nginx_*.yml")}
+    assert set(documented) == set(FILTERS)
+    assert all(doc["name"] == name for name, doc in documented.items())
+
+
+def test_settings_are_sized_within_the_hosts_limit() -> None:
+    found = FILTERS["nginx_settings"](FACTS, {}, memory="256mb", cpus=1)
+    assert (found["worker_processes"], found["worker_connections"], found["limited"]) == (1, 5461, False)
+    assert FILTERS["nginx_settings"](FACTS, {}, cpus=1)["limited"] is True
+
+
+def test_a_refusal_is_ansibles_error() -> None:
+    with pytest.raises(AnsibleFilterError, match="did you mean backlog"):
+        FILTERS["nginx_settings"](FACTS, {"backlogs": 1})
+
+
+def test_files_of_new_pools_are_only_seeded() -> None:
+    members, loaded = FILTERS["nginx_member_files"]([POOL.as_dict()], "/etc/nginx/steelyard/pools")
+    assert members["dest"].endswith("/api.members")
+    assert members["content"].count("\nserver ") == 2
+    assert members["keep"]
+    assert loaded["keep"]
+    assert "location = /steelyard/loaded/pool/api" in loaded["content"]
+
+
+def test_upstreams_and_urls() -> None:
+    assert FILTERS["nginx_pools"]([POOL.as_dict()]) == [
+        {"name": "api", "method": "", "keepalive": 32, "health": "/readyz"}
+    ]
+    assert FILTERS["nginx_status_url"]("0.0.0.0:8080") == "http://127.0.0.1:8080"
+    assert FILTERS["nginx_status_url"]("[::1]:8080") == "http://[::1]:8080"
+
+
+def test_sites_go_from_variable_to_listen() -> None:
+    sites = FILTERS["nginx_sites"]({"market": {"pool": "api", "read_timeout": "1m"}})
+    assert sites[0]["read_timeout"] == 60
+    assert FILTERS["nginx_listen"](sites, 511, ipv6=False) == {
+        "sites": {"market": ["80 default_server backlog=511"]}, "nobody": []
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "variables", "reachable", "excused"),
+    [
+        ({"unreachable": True}, {}, False, False),
+        (None, {"nginx_state": "maintenance"}, False, True),
+        ({"failed": True}, {"steelyard_state": "leaving"}, False, True),
+        ({"balancer": Balancer("x").as_dict()}, {}, True, False),
+    ],
+)
+def test_a_balancer_without_an_answer_is_silent(answer: Any, variables: Any, reachable: bool, excused: bool) -> None:
+    found = _balancer("lb1", answer, variables)
+    assert (found.host, found.reachable, found.excused) == ("lb1", reachable, excused)
+
+
+def test_stopping_a_member_is_judged_over_all_balancers() -> None:
+    one = {"balancer": Balancer("lb1", {"api": SeenPool(POOL.servers())}).as_dict(), "answers": {}}
+    sick = {"members": [{"pool": "api", "endpoint": "10.0.0.2:8000", "said": "HTTP 503"}]}
+    assert _ok_to_stop({"member": "api1", "seen": {"lb1": one}}, (POOL,))["verdict"]["ok"]
+    with pytest.raises(GateNotPassed, match="on lb2"):
+        _ok_to_stop(
+            {
+                "member": "api1",
+                "seen": {"lb1": one, "lb2": {**one, "answers": sick, "balancer": {**one["balancer"], "host": "lb2"}}},
+            },
+            (POOL,),
+        )
+
+
+class Bare(ActionModule):
+    """The action without a connection: what it would run is written down."""
+
+    def __init__(self) -> None:
+        self.loops: list[tuple[dict[str, Any], Any]] = []
+
+    def run_loop(self, module_name: str, module_args: Any, plan: Any, task_vars: Any, **_: Any) -> dict[str, Any]:
+        self.loops.append((dict(module_args), plan))
+        return {"changed": bool(plan.steps)}
+
+    def show_plan(self, plan: Any, task_vars: Any) -> None:
+        pass
+
+    def finish(self, result: dict[str, Any], task_vars: Any) -> dict[str, Any]:
+        return result
+
+
+def seen(*hosts: str) -> dict[str, Any]:
+    start = SeenPool(POOL.servers()[:1])
+    return {h: {"balancer": Balancer(h, {"api": start}).as_dict()} for h in hosts}
+
+
+def arguments(operation: str, **more: Any) -> dict[str, Any]:
+    return {"operation": operation, "pools": [POOL.as_dict()], "cluster": "main", "host": "lb1", **more}
+
+
+def test_plan_looks_at_its_own_cluster_only() -> None:
+    variables = {"hostvars": {"lb1": {}, "lb2": {}, "edge1": {"nginx_cluster_name": "edge"}}}
+    found = Bare()._answer(arguments("plan", seen=seen("lb1", "lb2", "edge1")), variables)
+    assert [s["hosts"] for s in found["plan"]["steps"]] == [["lb1", "lb2"]]
+    assert found["changed"] is True
+
+
+def test_a_refused_plan_fails_with_its_reasons() -> None:
+    found = Bare()._answer(arguments("plan", seen={**seen("lb1"), "lb2": {"unreachable": True}}), {})
+    assert (found["failed"], found["exit_code"], found["changed"]) == (True, 2, False)
+    assert "lb2 is unreachable" in found["msg"]
+
+
+def test_a_saved_plan_that_is_done_leaves_nothing() -> None:
+    saved = make_plan((POOL,), [Balancer("lb1", {"api": SeenPool(POOL.servers()[:1])})]).summary()
+    done = {"lb1": {"balancer": Balancer("lb1", {"api": SeenPool(POOL.servers())}).as_dict()}}
+    found = Bare()._answer(arguments("plan", seen=done, expect=saved), {})
+    assert (found["changed"], found["plan"]["steps"]) == (False, [])
+
+
+def test_apply_does_its_own_part_of_one_phase() -> None:
+    action = Bare()
+    plan = Bare()._answer(arguments("plan", seen=seen("lb1", "lb2")), {})["plan"]
+    action._answer(arguments("apply", plan=plan, phase="add"), {})
+    action._answer(arguments("apply", plan=plan, phase="drain"), {})
+    action._answer({**arguments("apply", plan=plan), "host": "lb3"}, {})
+    assert [[s.id for s in p.steps] for _, p in action.loops] == [["add/api/api2:8000"], [], []]
+    assert action.loops[0][0]["operation"] == "apply"
+    assert "seen" not in action.loops[0][0]
+
+
+@pytest.mark.parametrize("operation", ["", "aply", None])
+def test_unknown_operations_are_refused(operation: Any) -> None:
+    with pytest.raises(Refused, match="operation is one of"):
+        Bare()._answer(arguments(operation), {})
