@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance, Release
-from ansible_collections.steelyard.stack.plugins.module_utils.app.releases import require_checksum
+from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance
+from ansible_collections.steelyard.stack.plugins.module_utils.app.releases import archive_problems
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, failure
@@ -65,21 +64,19 @@ class ActionModule(ClusterAction):
 
     def _local_archives(self, arguments: Mapping[str, Any], missing: list[str]) -> dict[str, str]:
         """Return the control machine's archives that this host lacks; raises Refused for a missing or wrong one."""
-        found: dict[str, str] = {}
-        for raw in arguments.get("instances") or ():
-            release = Instance.from_dict(raw).release
-            if release.id in missing and release.id not in found and not release.is_url and not release.remote_src:
-                found[release.id] = self._local(release)
-        return found
+        wanted = [Instance.from_dict(raw).release for raw in arguments.get("instances") or ()]
+        lacking = [r for r in wanted if r.id in missing and not r.is_url and not r.remote_src]
+        problems = archive_problems(lacking, self._find)
+        if problems:
+            raise Refused.of(problems)
+        return {release.id: str(self._find(release.src)) for release in lacking}
 
-    def _local(self, release: Release) -> str:
+    def _find(self, src: str) -> str | None:
+        """Return where Ansible finds a file of that name: beside the role, the playbook, or as it stands."""
         try:
-            path = str(self._find_needle("files", release.src))
-        except AnsibleError as err:
-            remedy = "build it, or correct release.src"
-            raise Refused("the archive is on the control machine", release.src, remedy, release.id) from err
-        require_checksum(Path(path), release)
-        return path
+            return str(self._find_needle("files", src))
+        except AnsibleError:
+            return None
 
     def _transfer(self, name: str, path: str) -> str:
         if self._connection._shell.tmpdir is None:

@@ -20,7 +20,7 @@ import tarfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from ansible_collections.steelyard.stack.plugins.module_utils import durable
@@ -32,7 +32,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.app.client import 
     run,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import ROOT, Release
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
 
 PYTHON = "/usr/bin/python3"
 BUILD_DEADLINE = 600.0
@@ -58,6 +58,26 @@ def require_checksum(path: Path, release: Release) -> None:
     if seen != release.checksum:
         remedy = f"fetch the right archive, or state {seen} after making sure that it is the one you built"
         raise Refused(f"{release.src} has the checksum {release.checksum}", seen, remedy, release.id)
+
+
+def archive_problems(wanted: Iterable[Release], find: Callable[[str], str | None]) -> list[Problem]:
+    """Return what is wrong with the control machine's archives: each release once, before any host is touched.
+
+    `find` returns where a relative or absolute `src` is on this machine, or None. Archives that hosts fetch
+    themselves (URLs, remote_src) are checked there.
+    """
+    found = []
+    for release in dict.fromkeys(r for r in wanted if not r.is_url and not r.remote_src):
+        path = find(release.src)
+        if path is None:
+            remedy = "build it, or correct release.src"
+            found.append(Problem(release.id, "the archive is on the control machine", release.src, remedy))
+            continue
+        try:
+            require_checksum(Path(path), release)
+        except Refused as error:
+            found += error.problems
+    return found
 
 
 def install(release: Release, archive: Path, checks: Sequence[Sequence[str]], python: str = PYTHON) -> None:

@@ -133,3 +133,20 @@ def test_removal_that_is_interrupted_leaves_an_unfinished_release(
     with pytest.raises(KeyboardInterrupt):
         releases.remove(release.id)
     assert not client.read_releases(str(root))[release.id].complete
+
+
+def test_archives_on_the_control_machine_are_judged_all_at_once(tmp_path: Path) -> None:
+    good = archive(tmp_path, ("bin/serve", b"x"))
+    wrong = model.Release("1.0.0", good.src, "sha256:" + "0" * 64)
+    absent = model.Release("2", str(tmp_path / "none-2.tar.gz"), good.checksum)
+    elsewhere = model.Release("3", "https://example.org/none-3.tar.gz", good.checksum)
+    there = model.Release("4", "/none-4.tar.gz", good.checksum, remote_src=True)
+
+    def find(src: str) -> str | None:
+        return src if os.path.exists(src) else None
+
+    found = releases.archive_problems([good, wrong, wrong, absent, elsewhere, there], find)
+    assert [p.rule.split("sha256")[0] for p in found] == [
+        f"{good.src} has the checksum ", "the archive is on the control machine",
+    ]  # fmt: skip
+    assert all(p.remedy for p in found)
