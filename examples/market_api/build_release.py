@@ -63,7 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
 def own_version() -> str:
     """Return the version that the sources state."""
     text = (HERE / "src" / NAME / "__init__.py").read_text()
-    return re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)[0]
+    (version,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    return str(version)
 
 
 def build(version: str, output: Path, wheelhouse: Path | None = None, *, force: bool = False) -> tuple[Path, bool]:

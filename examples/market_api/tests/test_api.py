@@ -109,7 +109,7 @@ def test_waiting_for_the_next_quote(client: TestClient) -> None:
 
 
 def test_a_waiting_client_is_answered_when_the_process_stops(api: Api, client: TestClient) -> None:
-    api.lifecycle.drain()
+    assert client.portal is not None
     client.portal.call(api.lifecycle.drain)
     assert client.get("/quotes/AAPL", params={"after": 1e12, "wait": 30}).status_code == 204
 
@@ -167,6 +167,7 @@ def test_a_quiet_websocket_has_a_heartbeat() -> None:
 def test_websockets_are_closed_with_going_away_and_then_refused(api: Api, client: TestClient) -> None:
     with client.websocket_connect("/ws?symbols=NONE") as socket:
         socket.receive_json()
+        assert client.portal is not None
         client.portal.call(api.lifecycle.drain)
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_json()
