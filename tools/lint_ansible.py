@@ -23,7 +23,7 @@ def main() -> int:
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "false",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }
-    argv = ["ansible-lint", "--offline", "--nocolor", "--parseable", *sys.argv[1:]]
+    argv = ["ansible-lint", "--offline", "--nocolor", "--format=pep8", *sys.argv[1:]]
     return subprocess.run(argv, cwd=ROOT, env=environment, check=False).returncode
 
 
