@@ -28,11 +28,12 @@ def main() -> None:
 
     from steelyard import __version__
     from steelyard.lab import tasks
+    from steelyard.lab.lab import EXPECTED
     from steelyard.program import SteelyardProgram
 
     namespace = Collection()
     namespace.add_collection(tasks.namespace)
-    SteelyardProgram(__version__, namespace).run()
+    SteelyardProgram(__version__, namespace, EXPECTED).run()
 
 
 if __name__ == "__main__":

@@ -110,10 +110,12 @@ def grammars(namespace: Collection) -> dict[str, Grammar]:
 class SteelyardProgram(Program):
     """The command: our errors become messages and exit codes, and words come in the usual order."""
 
-    def __init__(self, version: str, namespace: Collection) -> None:
+    def __init__(self, version: str, namespace: Collection, expected: tuple[type[Exception], ...] = ()) -> None:
+        """`expected`: exceptions of libraries that deserve a sentence in place of a traceback."""
         super().__init__(version=version, namespace=namespace, name="Steelyard", binary="steelyard")
         self.remainder: tuple[str, ...] = ()
         self.grammars = grammars(namespace)
+        self.expected = expected
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Read the command line in our notation."""
@@ -146,6 +148,8 @@ class SteelyardProgram(Program):
             super().execute()
         except SteelyardError as err:
             raise Exit(f"{self.binary}: {err}", err.exit_code) from err
+        except self.expected as err:
+            raise Exit(f"{self.binary}: {type(err).__name__}: {err}", 1) from err
         except KeyboardInterrupt as err:
             raise Exit("interrupted; the same command goes on from here", 1) from err
 

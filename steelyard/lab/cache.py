@@ -19,10 +19,10 @@ from docker.types import IPAMConfig, IPAMPool
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 from steelyard.lab.image import Recipe
 from steelyard.lab.machines import PIP_VOLUME, ensure_volume, lab_names, network_name, taken_networks
+from steelyard.lab.model import CACHE_NAME as NAME
 from steelyard.lab.model import LABEL_CACHE
 from steelyard.lab.network import cache_address_of, choose_subnet
 
-NAME = "steelyard-cache"
 APT_VOLUME = "steelyard-cache-apt"
 REPOSITORY = "steelyard-lab-cache"
 COMMAND = ["/usr/sbin/apt-cacher-ng", "-c", "/etc/apt-cacher-ng", "ForeGround=1", "VerboseLog=0"]

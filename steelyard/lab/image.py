@@ -24,7 +24,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import docker
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
 
@@ -188,6 +188,19 @@ def build(client: docker.DockerClient, recipe: Recipe) -> None:
     if not find(client, recipe):
         raise SteelyardError("Docker takes the built image", recipe.tag, "look at the Docker daemon's log")
     client.images.get(recipe.tag).tag(REPOSITORY, recipe.suite)
+    _forget_older(client, recipe)
+
+
+def _forget_older(client: docker.DockerClient, recipe: Recipe) -> None:
+    """Remove images of earlier recipes for the same release; those that stand-ins still use stay."""
+    for found in client.images.list(name=REPOSITORY):
+        for tag in found.tags:
+            if tag.startswith(f"{REPOSITORY}:{recipe.suite}-") and tag != recipe.tag:
+                try:
+                    client.images.remove(tag)
+                except APIError as err:
+                    if err.status_code not in (404, 409):
+                        raise
 
 
 def _run(argv: list[str]) -> None:

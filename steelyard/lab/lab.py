@@ -8,21 +8,23 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TypeVar
 
 import docker
-from docker.errors import APIError
+from docker.errors import DockerException
 from docker.models.containers import Container
 from paramiko import SSHException
+from requests import RequestException
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
 from steelyard.lab import faults, machines, overlay, secure
 from steelyard.lab.hostsfile import hosts_file
 from steelyard.lab.inventory import MARKER
-from steelyard.lab.model import SeenLab, SeenStandIn
+from steelyard.lab.model import CACHE_NAME, SeenLab, SeenStandIn
+from steelyard.lab.network import cache_address_of
 from steelyard.lab.overlay import OverlayPlace
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,40}$")
@@ -32,6 +34,9 @@ LOGIN_DEADLINE = 60
 FOLDER = ".lab"
 BOOTED = ("running", "degraded")
 WRITE = "import sys; open(sys.argv[1], 'w').write(sys.argv[2])"
+
+# What Docker's client raises when the engine refuses, is slow, or has gone.
+EXPECTED = (DockerException, RequestException)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -132,8 +137,8 @@ def in_parallel(work: Callable[[Item], Result], items: Iterable[Item], workers: 
                 results.append(future.result())
             except SteelyardError as err:
                 problems.extend(err.problems)
-            except APIError as err:
-                problems.append(Problem("docker", "the engine does it", str(err.explanation), "run it again"))
+            except EXPECTED as err:
+                problems.append(Problem("docker", "the engine does it", str(err)[:300], "run it again"))
     if problems:
         raise SteelyardError.of(problems)
     return results
@@ -168,10 +173,16 @@ def prove_login(lab: Lab, host: str, address: IPv4Address) -> None:
     wait_until(observe, lambda seen: seen == "0", LOGIN_DEADLINE, f"{host} accepts SSH logins at {address}")
 
 
-def write_names(lab: Lab, stand_ins: Iterable[SeenStandIn]) -> None:
-    """Write every stand-in's name and address into /etc/hosts of the running ones."""
+def write_names(lab: Lab, stand_ins: Iterable[SeenStandIn], subnet: IPv4Network | None) -> None:
+    """Write every stand-in's name and address, and the package cache's, into /etc/hosts of the running ones.
+
+    The cache's because Docker's resolver lives in the stand-in's own packet filter: whoever empties that (a
+    firewall that flushes everything) loses it, and should still be able to install packages.
+    """
     everyone = tuple(stand_ins)
     addresses = {stand_in.host: stand_in.address for stand_in in everyone}
+    if subnet is not None:
+        addresses.setdefault(CACHE_NAME, cache_address_of(subnet))
 
     def write(stand_in: SeenStandIn) -> None:
         container = machines.container_of(lab.client, stand_in)
@@ -238,13 +249,18 @@ def start(lab: Lab, stand_ins: Iterable[SeenStandIn]) -> None:
 
     in_parallel(begin, chosen)
     seen = lab.seen()
-    write_names(lab, seen.stand_ins)
+    write_names(lab, seen.stand_ins, seen.subnet)
     apply_cuts(lab, seen, cuts, [s.host for s in chosen])
     in_parallel(lambda s: prove_login(lab, s.host, s.address), [s for s in chosen if s.host not in cuts.isolated])
 
 
 def down(lab: Lab, hosts: Sequence[str] = ()) -> list[str]:
     """Remove the lab, or only some of its stand-ins; returns what was removed. What is not there is fine."""
+    with overlay.locked(lab.place):
+        return _down(lab, hosts)
+
+
+def _down(lab: Lab, hosts: Sequence[str]) -> list[str]:
     seen = lab.seen()
     chosen = pick(seen, hosts) if hosts else seen.stand_ins
     secure.close_connections(lab.place.control, [s.address for s in chosen] if hosts else None)

@@ -15,6 +15,8 @@ LABEL_ADDRESS = "steelyard.address"
 LABEL_OVERLAY = "steelyard.overlay"
 LABEL_CACHE = "steelyard.cache"
 
+CACHE_NAME = "steelyard-cache"  # the package cache's container, and its name inside the labs
+
 MIB = 2**20
 
 

@@ -8,11 +8,13 @@ connection settings survives. The first half is pure.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import secrets
 import shlex
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -187,6 +189,17 @@ def require_own(place: OverlayPlace, lab: str, inventory: str) -> None:
             f"give --name, or first: steelyard lab down {marker.get('inventory')}",
             inventory,
         )
+
+
+@contextmanager
+def locked(place: OverlayPlace) -> Iterator[None]:
+    """Let one command at a time bring this lab up or down; another one waits. Without files there is nothing to guard."""
+    if not place.marker.exists():
+        yield
+        return
+    with (place.folder / ".lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def write_overlay(place: OverlayPlace, variables: Mapping[str, Mapping[str, Any]], made: Mapping[str, str]) -> bool:

@@ -16,7 +16,7 @@ from invoke import Collection, Exit, task
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size, parse_size
 from steelyard import console
-from steelyard.lab import cache, faults, lab, secure
+from steelyard.lab import cache, faults, lab, machines, secure
 from steelyard.lab import up as bring_up
 from steelyard.lab.image import LOGIN_USER
 from steelyard.lab.inventory import VaultOptions, read_inventory
@@ -73,6 +73,8 @@ def up(
             f"{host} is no longer in the inventory; remove its stand-in with: "
             f"steelyard lab down {shlex.quote(inventory)} {host}"
         )
+    if result.old:
+        console.say(f"Made from an earlier image: {', '.join(result.old)}; `steelyard lab down` and `up` renew them.")
     extra = " ".join(shlex.quote(argument) for argument in vault.argv())
     console.say("Go on with:")
     line = f"ansible-playbook -i {shlex.quote(inventory)} -i {shlex.quote(_short(found.place.folder))}"
@@ -105,10 +107,14 @@ def down(_context: Any, inventory: str, host: Sequence[str] | None = None, name:
 
 
 def _clean_cache(found: Lab, everything: bool) -> list[str]:
-    if everything:
-        return cache.remove(found.client)
     cache.release(found.client)
-    return []
+    if not everything:
+        return []
+    others = machines.lab_names(found.client)
+    if others:
+        console.note(f"The package caches are kept: in use by {', '.join(others)}.")
+        return []
+    return cache.remove(found.client)
 
 
 @task(

@@ -10,9 +10,7 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from docker.errors import APIError
-
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
 from steelyard import console
 from steelyard.lab import cache, image, lab, machines, overlay, secure
@@ -28,22 +26,37 @@ PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "timeout", "defa
 
 @dataclass(frozen=True)
 class UpResult:
-    """What `lab up` did; `changed` is false when everything was there already."""
+    """What `lab up` did; `changed` is false when everything was there already.
+
+    `old` are stand-ins made from an earlier recipe of the image, which are left as they are.
+    """
 
     plan: LabPlan
     changed: bool
+    old: tuple[str, ...] = ()
 
 
 def up(target: Lab, vault: VaultOptions, budget: int | None = None) -> UpResult:
     """Bring the lab up; raises Refused before anything is touched, SteelyardError when a step fails."""
     inventory = read_inventory(target.inventory, vault)
     overlay.require_own(target.place, target.name, inventory.path)
+    first = not target.place.marker.exists()
+    overlay.update_marker(target.place, lab=target.name, inventory=inventory.path)
+    with overlay.locked(target.place):
+        try:
+            return _up(target, inventory, budget)
+        except Refused:
+            if first:  # nothing was made, so nothing is left
+                overlay.remove_overlay(target.place)
+            raise
+
+
+def _up(target: Lab, inventory: Inventory, budget: int | None) -> UpResult:
     seen = target.seen()
     suites = sorted({host.os for host in inventory.hosts})
     plan = make_plan(target.name, inventory, seen, machines.see_machine(target.client, suites), budget)
     _say_needs(plan)
     labels = {LABEL_LAB: target.name, LABEL_INVENTORY: inventory.path, LABEL_OVERLAY: str(target.place.folder)}
-    overlay.update_marker(target.place, lab=target.name, inventory=inventory.path)
     secure.make_control_directory(target.place.control)
     had_key = (target.place.ssh / "id_ed25519").exists()
     files = _first_files(secure.ensure_key(target.place.ssh))
@@ -55,7 +68,8 @@ def up(target: Lab, vault: VaultOptions, budget: int | None = None) -> UpResult:
         _make_stand_ins(target, plan, seen, labels, files, had_key)
         changed = _finish(target, inventory, plan)
         _warn_without_cache(cached)
-    return UpResult(plan, changed or not plan.empty)
+    old = tuple(s.host for s in seen.stand_ins if s.image != image.make_recipe(s.os).tag)
+    return UpResult(plan, changed or not plan.empty, old)
 
 
 def _say_needs(plan: LabPlan) -> None:
@@ -97,7 +111,7 @@ def _warn_without_cache(cached: Future[None]) -> None:
     """A lab without its cache is slower and nothing else, so it is said and not raised."""
     try:
         cached.result()
-    except (SteelyardError, APIError) as err:
+    except (SteelyardError, *lab.EXPECTED) as err:
         console.note(f"Without the package cache: {err}")
 
 
@@ -167,7 +181,7 @@ def _finish(target: Lab, inventory: Inventory, plan: LabPlan) -> bool:
     seen = target.seen()
     names = {stand_in.host for stand_in in plan.stand_ins}
     ours = tuple(s for s in seen.stand_ins if s.host in names)
-    lab.write_names(target, ours)
+    lab.write_names(target, ours, plan.subnet)
     keys = dict(lab.in_parallel(lambda s: (s.address, _host_key(target, s)), ours))
     changed = secure.write_private(target.place.ssh / "known_hosts", secure.known_hosts(keys))
     made = overlay.generated_secrets(inventory.secrets, overlay.read_secrets(target.place))
