@@ -24,6 +24,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, 
 
 ADDING = frozenset({"add"})
 TAKING = frozenset({"drain", "remove"})
+SHUTTING_OUT = frozenset({"remove_elements"})
 
 
 def leaving(host: Host) -> bool:
@@ -61,8 +62,8 @@ def parts(
     found: dict[str, tuple[str, ...]] = {}
     for host in fleet.hosts:
         own = ["balance"] if host.name in balancing else []
-        if host.name in app and leaving(host):
-            own.append("leave")
+        if leaving(host):
+            own += ["leave"] if any(host.name in p and p[host.name].steps for p in (app, firewall)) else []
         elif host.name in app and app[host.name].steps:
             own.append("join")
         elif host.name in firewall and firewall[host.name].steps:
@@ -81,12 +82,15 @@ def assemble(fleet: Fleet, pools: Iterable[Plan], app: Mapping[str, Plan], firew
     found = parts(fleet, pool_plans, app, firewall)
     joining, serving, leavers = ([h for h, own in found.items() if p in own] for p in ("join", "serve", "leave"))
     members = tuple(s for p in pool_plans for s in p.steps)
+    gates = _steps_of(firewall, serving)
+    opening = {name for s in gates if s.verb not in SHUTTING_OUT and s.verb != "persist" for name in s.hosts}
     steps = (
         *_steps_of(app, joining),
-        *_steps_of(firewall, serving),
+        *(s for s in gates if s.hosts[0] in opening and s.verb not in SHUTTING_OUT),
         *(s for s in members if s.verb not in TAKING),
         *(s for s in members if s.verb in TAKING),
         *_steps_of(app, leavers),
+        *(s for s in gates if s.hosts[0] not in opening or s.verb in SHUTTING_OUT),
         *_steps_of(firewall, leavers),
     )
     everything = (*pool_plans, *app.values(), *firewall.values())
@@ -95,9 +99,13 @@ def assemble(fleet: Fleet, pools: Iterable[Plan], app: Mapping[str, Plan], firew
         cluster="main",
         steps=steps,
         refusals=tuple(r for p in everything for r in p.refusals),
-        notes=tuple(dict.fromkeys(n for p in everything for n in p.notes)),
+        notes=(*dict.fromkeys(n for p in everything for n in p.notes), *_prepared(joining)),
         fingerprint=fingerprint([p.fingerprint for p in everything], [s.id for s in steps]),
     )
+
+
+def _prepared(joining: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{host} is prepared by the role base first: packages, limits, firewall" for host in joining)
 
 
 def _steps_of(plans: Mapping[str, Plan], hosts: Iterable[str]) -> tuple[Step, ...]:
