@@ -88,6 +88,3 @@ def look_up(table: Table) -> dict[str, list[str]]:
         addresses = {str(info[4][0]).partition("%")[0] for info in infos}
         found[name] = sorted(a for a in addresses if not ipaddress.ip_address(a).is_loopback)
     return found
-
-
-

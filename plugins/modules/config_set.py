@@ -379,7 +379,9 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     actions = [f"{verb} {unit.subject}" for unit, verbs in zip(units, todo, strict=True) for verb in verbs]
     diff = [change.as_diff() for change in changes]
     if actions:
-        diff.append({"before_header": "units", "after_header": "units", "before": "", "after": "\n".join(actions) + "\n"})
+        diff.append(
+            {"before_header": "units", "after_header": "units", "before": "", "after": "\n".join(actions) + "\n"}
+        )
     return {
         "changed": bool(changes or actions), "diff": diff, "digest": mark, "files": [c.path for c in changes],
         "activated": bool(actions) and not module.check_mode, "actions": actions, "notes": notes,

@@ -181,7 +181,12 @@ def main() -> None:
     except SteelyardError as error:
         module.fail_json(msg=str(error), **error.details)
     lines = [line for part in done.values() for line in part]
-    diff = {"before_header": "accounts", "after_header": "accounts", "before": "", "after": "".join(f"{li}\n" for li in lines)}
+    diff = {
+        "before_header": "accounts",
+        "after_header": "accounts",
+        "before": "",
+        "after": "".join(f"{li}\n" for li in lines),
+    }
     module.exit_json(changed=bool(lines), accounts=[name for name, part in done.items() if part], diff=diff)
 
 

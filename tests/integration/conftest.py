@@ -32,4 +32,3 @@ def fleet(rehearsal: Rehearsal) -> Rehearsal:
 def url(fleet: Rehearsal) -> str:
     """Where clients reach the fleet."""
     return f"http://{fleet.address('lb1')}"
-

@@ -22,7 +22,9 @@ def whoami(url: str, times: int) -> set[str]:
 
 def started_at(fleet: Rehearsal) -> dict[str, str]:
     """Return when each service of the fleet was started, by host."""
-    show = "systemctl show --property=Id,MainPID,ExecMainStartTimestampMonotonic nginx.service 'app@*.service' ssh.service"
+    show = (
+        "systemctl show --property=Id,MainPID,ExecMainStartTimestampMonotonic nginx.service 'app@*.service' ssh.service"
+    )
     return {host: fleet.shell(host, show) for host in ("lb1", "api1", "api2", "worker1")}
 
 

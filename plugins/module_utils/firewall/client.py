@@ -66,7 +66,9 @@ class Client:
 
     def _probe(self) -> str:
         """A table that does not exist can be asked for without the right to make one: try without doing it."""
-        run = self._nft(["-c", "-f", "-"], f"table inet {TABLE} {{ chain input {{ type filter hook input priority 0; }} }}")
+        run = self._nft(
+            ["-c", "-f", "-"], f"table inet {TABLE} {{ chain input {{ type filter hook input priority 0; }} }}"
+        )
         return run.stderr.strip().splitlines()[0] if run.returncode and parse.is_forbidden(run.stderr) else ""
 
     def require_nft(self) -> None:
@@ -95,7 +97,12 @@ class Client:
             stream.flush()
             os.fsync(stream.fileno())
         self._systemctl("reset-failed", f"{ROLLBACK_UNIT}.service", f"{ROLLBACK_UNIT}.timer", may_fail=True)
-        argv = ["systemd-run", f"--unit={ROLLBACK_UNIT}", f"--on-active={seconds:g}s", "--timer-property=AccuracySec=100ms"]
+        argv = [
+            "systemd-run",
+            f"--unit={ROLLBACK_UNIT}",
+            f"--on-active={seconds:g}s",
+            "--timer-property=AccuracySec=100ms",
+        ]
         argv += ["--description=Takes a firewall rule set back that nobody confirmed", _NFT, "-f", self.rollback_file]
         run = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=30, check=False)
         if run.returncode != 0:

@@ -103,9 +103,7 @@ def _swap(
         changes.append(("swap", f"{used} bytes" if used else "off until the next boot", "off"))
 
 
-def _notes(
-    facts: Mapping[str, Any], wanted: WantedTuning, forbidden: list[str], unknown: list[str]
-) -> tuple[str, ...]:
+def _notes(facts: Mapping[str, Any], wanted: WantedTuning, forbidden: list[str], unknown: list[str]) -> tuple[str, ...]:
     kind = facts.get("virtualization") or "this host"
     notes = []
     if forbidden:
