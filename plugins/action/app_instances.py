@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
+from ansible.utils.display import Display
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance
 from ansible_collections.steelyard.stack.plugins.module_utils.app.releases import archive_problems
@@ -19,6 +20,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refu
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, failure
 
+display = Display()
 MODULE = "steelyard.stack.app_instances"
 
 
@@ -31,6 +33,7 @@ class ActionModule(ClusterAction):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Read, bring what is missing, apply; returns one result."""
         result = super().run(tmp, task_vars)
+        self._killed: list[int] = []
         task_vars = task_vars or {}
         arguments = {"host": task_vars.get("inventory_hostname", ""), **self._task.args}
         try:
@@ -60,7 +63,15 @@ class ActionModule(ClusterAction):
         # What was read before a failure is not what is there after it.
         observed = {} if done.get("failed") else {key: found[key] for key in ("seen", "restart_needed", "unplaced")}
         diff = [plan.as_diff(), *found["file_diffs"]] if plan.steps else []
-        return {"killed": [], **observed, **done, "diff": diff}
+        for port in self._killed:
+            display.warning(f"{arguments['host']}: app@{port}.service did not stop in time and was killed")
+        return {**observed, **done, "killed": self._killed, "diff": diff}
+
+    def _execute_module(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Call the module, and keep what each call of the loop had to kill."""
+        answer: dict[str, Any] = super()._execute_module(*args, **kwargs)
+        self._killed += answer.get("killed") or []
+        return answer
 
     def _local_archives(self, arguments: Mapping[str, Any], missing: list[str]) -> dict[str, str]:
         """Return the control machine's archives that this host lacks; raises Refused for a missing or wrong one."""
