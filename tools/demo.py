@@ -7,7 +7,6 @@ host while a real load generator counts failed requests. Leaves the lab running 
 from __future__ import annotations
 
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ from support.state import served_by  # noqa: E402
 
 INVENTORY = Path("inventories/market")
 OVERLAY = Path(".lab/market")
-SCENE = Path(".build/demo/market")
+SCENE = Path(".build/demo/api3.yml")
 BIN = Path(sys.prefix) / "bin"
 
 
@@ -44,35 +43,35 @@ def run(*words: str | Path) -> None:
         )
 
 
-def play(playbook: str, inventory: Path = INVENTORY, *words: str) -> None:
-    """Run one playbook on the lab."""
-    run("ansible-playbook", "-i", inventory, "-i", OVERLAY, f"playbooks/{playbook}.yml", *words)
+def play(playbook: str, *words: str, also: tuple[Path, ...] = ()) -> None:
+    """Run one playbook on the lab; `also` are further inventory sources."""
+    sources = [word for source in (INVENTORY, *also, OVERLAY) for word in ("-i", str(source))]
+    run("ansible-playbook", *sources, f"playbooks/{playbook}.yml", *words)
 
 
-def edit_scene(**line: str) -> None:
-    """Write the scene's copy of the inventory, with one more API host whose line has these variables."""
-    path = ROOT / SCENE / "hosts.yml"
-    content = yaml.safe_load(path.read_text())
-    content["api"]["hosts"]["api3"] = {"lab_memory": "384mb", **line}
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
+def write_scene(**line: str) -> None:
+    """Write the scene's inventory: one more API host, with these variables."""
+    path = ROOT / SCENE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    host = {"ansible_host": "192.0.2.23", "lab_memory": "384mb", **line}
+    path.write_text(yaml.safe_dump({"api": {"hosts": {"api3": host}}}, sort_keys=False))
 
 
 def scene(url: str) -> int:
     """Add and remove api3 under load; return the number of failed requests."""
-    shutil.rmtree(ROOT / SCENE, ignore_errors=True)
-    shutil.copytree(ROOT / INVENTORY, ROOT / SCENE)
-    edit_scene()
-    say("A new machine, api3, is added to the inventory (a copy of it, in .build/demo)")
-    run("steelyard", "lab", "up", SCENE, "--name", "market")
+    write_scene()
+    say(f"One more machine in the inventory: api3, in {SCENE}")
+    print((ROOT / SCENE).read_text())
+    run("steelyard", "lab", "up", INVENTORY, "--also", SCENE)
     with load(f"{url}/quotes", clients=4, rate=25, limit=600) as report:
         say("The plan: what would be done, and nothing is")
-        play("scale", SCENE, "--check", "--diff")
+        play("scale", "--check", "--diff", also=(SCENE,))
         say("The same, done")
-        play("scale", SCENE)
+        play("scale", also=(SCENE,))
         print(show(served_by(url, 30)))
         say("api3 is marked `steelyard_state: leaving`")
-        edit_scene(steelyard_state="leaving")
-        play("scale", SCENE)
+        write_scene(steelyard_state="leaving")
+        play("scale", also=(SCENE,))
         print(show(served_by(url, 30)))
     say(f"Under load all the while: {report.total} requests, {report.failed} failed, p99 {report.p99 * 1000:.0f} ms")
     if report.failed:
@@ -100,7 +99,8 @@ def main() -> int:
     say(f"Thirty requests through the balancer, {url}/whoami")
     print(show(served_by(url, 30)))
     failed = scene(url)
-    say("api3 goes: the lab is brought back to inventories/market")
+    say("The machine that left is given back")
+    run("steelyard", "lab", "down", INVENTORY, "api3")
     run("steelyard", "lab", "up", INVENTORY)
     say(f"Done in {time.monotonic() - start:.0f} s, {failed} failed requests. The lab is left running:")
     print(

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
@@ -39,19 +39,26 @@ class VaultOptions:
         return argv + (["--ask-vault-password"] if self.ask else [])
 
 
-def read_inventory(path: Path, vault: VaultOptions) -> Inventory:
-    """Read the inventory at `path` with Ansible; raises Refused when it is none or is a lab's own."""
-    if not path.exists():
-        raise Refused("the inventory is a file or a folder", str(path), "name one, for example inventories/market")
-    if (path / MARKER).exists():
-        raise Refused("a lab stands in for a real inventory", f"{path} is a lab's own overlay", "name the real one")
-    return parse_inventory(str(path.resolve()), _ansible_list(path, vault))
+def read_inventory(path: Path, vault: VaultOptions, also: Sequence[Path] = ()) -> Inventory:
+    """Read the inventory at `path`, and what further sources add to it, with Ansible.
+
+    Raises Refused when one of them is none or is a lab's own.
+    """
+    for source in (path, *also):
+        if not source.exists():
+            rule = "the inventory is a file or a folder"
+            raise Refused(rule, str(source), "name one, for example inventories/market")
+        if (source / MARKER).exists():
+            seen = f"{source} is a lab's own overlay"
+            raise Refused("a lab stands in for a real inventory", seen, "name the real one")
+    return parse_inventory(str(path.resolve()), _ansible_list((path, *also), vault))
 
 
-def _ansible_list(path: Path, vault: VaultOptions) -> dict[str, Any]:
+def _ansible_list(paths: Sequence[Path], vault: VaultOptions) -> dict[str, Any]:
     command = Path(sys.executable).with_name("ansible-inventory")
     argv = [str(command)] if command.exists() else [sys.executable, "-m", "ansible", "inventory"]
-    argv += ["--inventory", str(path), "--list", *vault.argv()]
+    sources = [argument for path in paths for argument in ("--inventory", str(path))]
+    argv += [*sources, "--list", *vault.argv()]
     environment = os.environ | {
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
         "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
@@ -64,10 +71,10 @@ def _ansible_list(path: Path, vault: VaultOptions) -> dict[str, Any]:
         raise Refused("the inventory can be read", f"no answer in {READ_DEADLINE} s", "look at its plugins") from err
     if done.returncode != 0:
         said = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines()[-3:]
-        remedy = f"see: ansible-inventory -i {path} --list"
+        remedy = f"see: ansible-inventory -i {' -i '.join(map(str, paths))} --list"
         if "vault" in done.stderr.lower():
             remedy = "give --vault-password-file, --vault-id or --ask-vault-password"
-        raise Refused("Ansible can read the inventory", " ".join(said)[:400], remedy, str(path))
+        raise Refused("Ansible can read the inventory", " ".join(said)[:400], remedy, str(paths[0]))
     listing: dict[str, Any] = json.loads(done.stdout)
     return listing
 

@@ -41,9 +41,16 @@ def _help(*names: str, **own: str) -> dict[str, str]:
 
 @task(
     positional=["inventory"],
-    iterable=VAULT,
+    iterable=["also", *VAULT],
     auto_shortflags=False,
-    help=_help("inventory", "name", *VAULT, "ask_vault_password", memory="memory for all stand-ins together, e.g. 4gb"),
+    help=_help(
+        "inventory",
+        "name",
+        *VAULT,
+        "ask_vault_password",
+        also="a further inventory file, as another -i of Ansible; may be repeated",
+        memory="memory for all stand-ins together, e.g. 4gb",
+    ),
 )
 def up(
     _context: Any,
@@ -53,6 +60,7 @@ def up(
     vault_id: Sequence[str] | None = None,
     vault_password_file: Sequence[str] | None = None,
     ask_vault_password: bool = False,
+    also: Sequence[str] | None = None,
 ) -> None:
     """Give every host of an inventory a stand-in, and write the overlay inventory.
 
@@ -62,10 +70,12 @@ def up(
       steelyard lab up inventories/market
       steelyard lab up inventories/market --name second --memory 4gb
       steelyard lab up inventories/ape --vault-password-file ~/.vault
+      steelyard lab up inventories/market --also more-hosts.yml
     """
     vault = VaultOptions(tuple(vault_id or ()), tuple(vault_password_file or ()), ask_vault_password)
     found = lab.find_lab(inventory, name or None)
-    result = bring_up.up(found, vault, parse_size(memory, "--memory") if memory else None)
+    further = tuple(Path(source) for source in also or ())
+    result = bring_up.up(found, vault, parse_size(memory, "--memory") if memory else None, further)
     state = "is up" if result.changed else "was up already, nothing changed"
     console.say(f"Lab {found.name} {state}: {len(result.plan.stand_ins)} stand-ins on {result.plan.subnet}.")
     for host in result.plan.gone:
@@ -77,7 +87,8 @@ def up(
         console.say(f"Made from an earlier image: {', '.join(result.old)}; `steelyard lab down` and `up` renew them.")
     extra = " ".join(shlex.quote(argument) for argument in vault.argv())
     console.say("Go on with:")
-    line = f"ansible-playbook -i {shlex.quote(inventory)} -i {shlex.quote(_short(found.place.folder))}"
+    sources = " ".join(f"-i {shlex.quote(s)}" for s in (inventory, *(also or ()), _short(found.place.folder)))
+    line = f"ansible-playbook {sources}"
     console.say(f"  {line} {extra + ' ' if extra else ''}playbooks/site.yml")
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 import configparser
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
@@ -36,9 +38,9 @@ class UpResult:
     old: tuple[str, ...] = ()
 
 
-def up(target: Lab, vault: VaultOptions, budget: int | None = None) -> UpResult:
+def up(target: Lab, vault: VaultOptions, budget: int | None = None, also: Sequence[Path] = ()) -> UpResult:
     """Bring the lab up; raises Refused before anything is touched, SteelyardError when a step fails."""
-    inventory = read_inventory(target.inventory, vault)
+    inventory = read_inventory(target.inventory, vault, also)
     overlay.require_own(target.place, target.name, inventory.path)
     first = not target.place.marker.exists()
     overlay.update_marker(target.place, lab=target.name, inventory=inventory.path)

@@ -55,6 +55,16 @@ def test_ansible_reads_it(tmp_path: Path) -> None:
     assert host.lab_memory == 256 * 2**20
 
 
+def test_further_sources_add_hosts(tmp_path: Path) -> None:
+    more = tmp_path / "more.yml"
+    (tmp_path / "hosts.yml").write_text("all: {children: {api: {hosts: {api1: {lab_memory: 256mb}}}}}\n")
+    more.write_text("all: {children: {api: {hosts: {api2: {lab_memory: 128mb}}}}}\n")
+    inventory = read_inventory(tmp_path / "hosts.yml", VaultOptions(), (more,))
+    assert {h.name: h.groups for h in inventory.hosts} == {"api1": ("api",), "api2": ("api",)}
+    with pytest.raises(Refused):
+        read_inventory(tmp_path / "hosts.yml", VaultOptions(), (tmp_path / "missing.yml",))
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [("all: [", "Ansible can read the inventory"), ("all: {hosts: {}}", "has hosts")],
