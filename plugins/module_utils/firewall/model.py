@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ FAMILIES = {4: ("v4", "ipv4_addr", "ip"), 6: ("v6", "ipv6_addr", "ip6")}
 # Which service's state says that a host leaves a group; the other groups of a service are named like it, and
 # groups that only the inventory knows are classes of applications.
 SERVICE_OF_GROUP = {"load_balancers": "nginx", "api": "app", "workers": "app"}
+_NAME = re.compile(r"^[A-Za-z0-9 ._/-]{1,60}$")
 EXTRA_KEYS = ("port", "proto", "networks", "groups", "name")
 # Connections from before the table exists are unknown to connection tracking; see `client.Client.create`.
 EARLIER = {"earlier_v4": "ipv4_addr", "earlier_v6": "ipv6_addr"}
@@ -134,6 +136,10 @@ def problems_of(fleet: Fleet, host: Host) -> list[Problem]:
         remedy = "list the networks you administer from, e.g. [192.0.2.0/24], or set firewall_enabled: false"
         return [Problem(where, "SSH is allowed from somewhere", repr(networks), remedy)]
     found = _bad_networks(where, networks)
+    for port in _ssh_ports(host):
+        if not _is_port_range(str(port)):
+            ports = f"{host.name}: firewall_ssh_ports"
+            found.append(Problem(ports, "a port is 1 to 65535", repr(port), "list the ports that sshd listens on"))
     known = {group for each in fleet.hosts for group in each.groups}
     for number, raw in enumerate(host.vars.get("firewall_extra_rules") or ()):
         found += _bad_extra(f"{host.name}: firewall_extra_rules[{number}]", raw, known)
@@ -148,7 +154,8 @@ def outside(peer: str, networks: Iterable[str]) -> bool:
 
 
 def _enabled(host: Host) -> bool:
-    return bool(host.vars.get("firewall_enabled", True))
+    """A value given on the command line is a word."""
+    return str(host.vars.get("firewall_enabled", True)).lower() not in ("false", "no", "off", "0")
 
 
 def _bad_networks(where: str, networks: Iterable[Any]) -> list[Problem]:
@@ -169,17 +176,28 @@ def _bad_extra(where: str, raw: Any, known: set[str]) -> list[Problem]:
         rule = f"a rule has a port and any of {', '.join(EXTRA_KEYS[1:])}"
         return [Problem(where, rule, repr(raw), "e.g. {port: 9100, networks: [192.0.2.0/24]}")]
     found = _bad_networks(where, raw.get("networks") or ())
-    ends = str(raw["port"]).split("-")
-    if len(ends) > 2 or not all(e.isdigit() and 0 < int(e) < 65536 for e in ends) or int(ends[0]) > int(ends[-1]):
+    if not _is_port_range(str(raw["port"])):
         found.append(Problem(where, "a port is 1 to 65535, or a range", repr(raw["port"]), "write 9100 or 9100-9110"))
     if raw.get("proto", "tcp") not in ("tcp", "udp"):
         found.append(Problem(where, "proto is tcp or udp", repr(raw["proto"]), "choose one"))
+    if not _NAME.match(str(raw.get("name", "extra"))):
+        remedy = "use letters, digits, spaces and . _ / -"
+        found.append(Problem(where, "a name is at most 60 plain characters", repr(raw["name"]), remedy))
     unknown = [group for group in raw.get("groups") or () if group not in known]
     if unknown:
         found.append(Problem(where, "the groups are in the inventory", ", ".join(unknown), "check the spelling"))
     if not raw.get("networks") and not raw.get("groups"):
         found.append(Problem(where, "a rule says who may connect", "neither networks nor groups", "add one of them"))
     return found
+
+
+def _is_port_range(text: str) -> bool:
+    ends = text.split("-")
+    return len(ends) <= 2 and all(e.isdigit() and 0 < int(e) < 65536 for e in ends) and int(ends[0]) <= int(ends[-1])
+
+
+def _ssh_ports(host: Host) -> list[Any]:
+    return list(host.vars.get("firewall_ssh_ports") or [host.vars.get("ansible_port") or SSH_PORT])
 
 
 def _network(value: Any) -> str:
@@ -232,8 +250,7 @@ def _basic_rules() -> list[Rule]:
 
 def _ssh_rules(host: Host, control: Sequence[str]) -> list[Rule]:
     """Literal networks, so that a change of who may use SSH replaces the table, which is armed with a rollback."""
-    ports = host.vars.get("firewall_ssh_ports") or [host.vars.get("ansible_port") or SSH_PORT]
-    return [rule for port in ports for rule in _from_networks("ssh", "tcp", str(port), control)]
+    return [rule for port in _ssh_ports(host) for rule in _from_networks("ssh", "tcp", str(port), control)]
 
 
 def _rules_of(opening: Extra) -> list[Rule]:

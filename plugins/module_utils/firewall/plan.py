@@ -9,7 +9,7 @@ changed the table is replaced as a whole, which the executor arms with a rollbac
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.steelyard.stack.plugins.module_utils.fingerprint import fingerprint
@@ -37,8 +37,8 @@ def make_plan(seen: Seen, wanted: Table, host: str, keep_leaving: bool = False) 
         note = f"packet filtering is not possible on {host} ({seen.forbidden}): left out"
         return Plan("firewall", host, notes=(note,))
     if not wanted.enabled:
-        steps = () if seen.table is None and not seen.persisted else (_step("remove_table", TABLE, host),)
-        return _plan(steps, (), seen, wanted, host)
+        gone = seen.table is None and not seen.persisted
+        return _plan(() if gone else (_step("remove_table", TABLE, host),), (), seen, wanted, host)
     refusals = _refusals(seen.ssh_peer, wanted)
     if refusals:
         return _plan((), refusals, seen, wanted, host)
@@ -111,7 +111,7 @@ def _refusals(ssh_peer: str, wanted: Table) -> tuple[Refusal, ...]:
     return (Refusal("the current SSH client is inside steelyard_control_networks", seen, remedy),)
 
 
-def _step(verb: str, subject: str, host: str, detail: str = "", args: dict[str, object] | None = None) -> Step:
+def _step(verb: str, subject: str, host: str, detail: str = "", args: Mapping[str, object] | None = None) -> Step:
     return Step(f"{verb}/{subject}", verb, subject, detail, seconds=0.1, hosts=(host,), args=args or {})
 
 

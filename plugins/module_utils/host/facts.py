@@ -127,16 +127,17 @@ def _cgroup_cpus() -> float | None:
 
 
 def _disks() -> list[dict[str, Any]]:
-    found = []
-    for _device, point in parse.mounts(_text("/proc/mounts")):
+    """One entry a file system: a directory of one that is mounted once more has the same device number."""
+    found: dict[int, dict[str, Any]] = {}
+    for point in parse.mounts(_text("/proc/mounts")):
         try:
-            status = os.statvfs(point)
+            status, device = os.statvfs(point), os.stat(point).st_dev
         except OSError:
             continue
         if os.path.isdir(point):
             size, free = status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize
-            found.append({"mount": point, "size": size, "free": free})
-    return found
+            found.setdefault(device, {"mount": point, "size": size, "free": free})
+    return list(found.values())
 
 
 def ssh_peer() -> str:

@@ -148,16 +148,16 @@ def unit_blocks(text: str, names: Sequence[str]) -> dict[str, dict[str, str]]:
     return {name: block for name, block in zip(names, blocks, strict=False) if block}
 
 
-def mounts(text: str) -> list[tuple[str, str]]:
-    """Return device and mount point of the real filesystems in /proc/mounts, each device once, `/` always."""
-    found: dict[str, str] = {}
+def mounts(text: str) -> list[str]:
+    """Return the mount points in /proc/mounts that hold data: disks, and memory where it is not the system's own."""
+    found = []
     for line in text.splitlines():
-        device, point, kind = line.split()[:3]
+        point, kind = line.split()[1:3]
         point = point.replace("\\040", " ")
         sized = kind == "tmpfs" and not re.match(r"^/(?:run|dev|proc|sys|tmp)(?:/|$)", point)
         if kind in _REAL_FILESYSTEMS or sized:
-            found.setdefault(point if sized or point == "/" else device, point)
-    return list(found.items())
+            found.append(point)
+    return found
 
 
 def swap_bytes(text: str) -> int:

@@ -1,0 +1,119 @@
+"""The executor over a kernel that is simulated: what is armed, confirmed, taken back and left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed
+from ansible_collections.steelyard.stack.plugins.module_utils.firewall.apply import apply_plan, confirm, read
+from ansible_collections.steelyard.stack.plugins.module_utils.firewall.model import EARLIER, PeerSet, Rule, Table
+from ansible_collections.steelyard.stack.plugins.module_utils.firewall.parse import SeenTable
+from ansible_collections.steelyard.stack.plugins.module_utils.firewall.plan import CHAINS, make_plan
+
+WANTED = Table(True, (Rule("ssh", "tcp dport 22 accept"),), (PeerSet("api_v4", "ipv4_addr", ("10.0.0.5",)),))
+
+
+class Kernel:
+    """Remembers the calls; loading the wanted text puts the wanted table in force."""
+
+    def __init__(self, table: SeenTable | None = None) -> None:
+        self.table = table
+        self.timer = False
+        self.files = ""
+        self.calls: list[str] = []
+
+    def read(self) -> tuple[SeenTable | None, str]:
+        return self.table, ""
+
+    def require_nft(self) -> None:
+        pass
+
+    def load(self, text: str) -> None:
+        self.calls.append("load elements" if "element" in text and "chain" not in text else "load table")
+        self.text = text
+        self.table = table_as(WANTED)
+
+    def arm(self, seconds: float) -> None:
+        self.calls.append("arm")
+        self.before = self.table
+        self.timer = True
+
+    def fire(self) -> None:
+        self.table, self.timer = self.before, False
+
+    def armed(self) -> bool:
+        return self.timer
+
+    def disarm(self) -> bool:
+        was, self.timer = self.timer, False
+        return was
+
+    def forget_rollback(self) -> None:
+        self.calls.append("forget")
+
+    def persisted(self, text: str) -> bool:
+        return self.files == text
+
+    def persist(self, text: str) -> None:
+        self.calls.append("persist")
+        self.files = text
+
+    def earlier_connections(self) -> list[str]:
+        return ["10.9.9.9 . 40000 . 5432"]
+
+
+def table_as(wanted: Table, **elements: tuple[str, ...]) -> SeenTable:
+    sets = {s.name: (s.kind, elements.get(s.name, s.elements)) for s in wanted.sets}
+    sets |= {name: (f"{kind} . inet_service . inet_service", ()) for name, kind in EARLIER.items()}
+    return SeenTable(tuple(rule.comment for rule in wanted.rules), sets, CHAINS)
+
+
+def run(kernel: Any) -> bool:
+    seen = read(kernel, WANTED, "", False)
+    return apply_plan(kernel, make_plan(seen, WANTED, "h1"), seen, WANTED, False, 10)
+
+
+def test_armed_before_it_is_loaded_and_persisted_only_when_confirmed() -> None:
+    kernel: Any = Kernel()
+    assert run(kernel)
+    assert kernel.calls == ["arm", "load table"]
+    assert kernel.files == ""
+    assert "10.9.9.9 . 40000 . 5432" in kernel.text
+    confirm(kernel, WANTED, False)
+    assert kernel.calls == ["arm", "load table", "persist", "forget"]
+    assert "10.9.9.9" not in kernel.files
+    assert not run(kernel)
+    assert kernel.calls[4:] == []
+
+
+def test_taken_back_when_nobody_confirms_in_time() -> None:
+    kernel: Any = Kernel()
+    run(kernel)
+    kernel.fire()
+    with pytest.raises(GateNotPassed, match="the former rule set is back"):
+        confirm(kernel, WANTED, False)
+    assert kernel.table is None
+    assert kernel.files == ""
+
+
+def test_confirmed_by_the_next_run_when_the_control_machine_died() -> None:
+    kernel: Any = Kernel()
+    run(kernel)
+    assert run(kernel)
+    assert kernel.calls == ["arm", "load table"]
+    confirm(kernel, WANTED, False)
+    assert not run(kernel)
+
+
+def test_peers_alone_are_neither_armed_nor_loaded_as_a_table() -> None:
+    kernel: Any = Kernel(table_as(WANTED, api_v4=("10.0.0.4",)))
+    assert not run(kernel)
+    assert kernel.calls == ["load elements", "persist"]
+
+
+def test_a_replaced_table_does_not_let_unknown_connections_in() -> None:
+    kernel: Any = Kernel(SeenTable(("other",), {}, CHAINS))
+    assert run(kernel)
+    assert "10.9.9.9" not in kernel.text
