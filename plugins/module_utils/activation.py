@@ -14,9 +14,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
+
+if TYPE_CHECKING:
+    from ansible_collections.steelyard.stack.plugins.module_utils.fileset import Transaction
 
 _UNIT_PROPERTIES = ("LoadState", "ActiveState", "SubState", "UnitFileState", "NeedDaemonReload")
 _ENABLED = ("enabled", "enabled-runtime", "static", "alias", "indirect", "generated", "linked")
@@ -161,3 +165,27 @@ def unit_properties(unit: str) -> dict[str, str]:
     except (OSError, subprocess.TimeoutExpired):
         return {}
     return dict(line.split("=", 1) for line in run.stdout.splitlines() if "=" in line)
+
+
+def take_over(transaction: Transaction, units: Sequence[Activator], todo: Sequence[tuple[str, ...]]) -> None:
+    """Activate; on failure put the last good files back, activate those, and raise what happened."""
+    try:
+        for unit, verbs in zip(units, todo, strict=True):
+            unit.act(verbs)
+    except ActivationFailed as error:
+        first = error.problems[0]
+        outcome = go_back(transaction, units, todo)
+        raise ActivationFailed(first.rule, first.seen, f"{outcome}; {first.remedy}", transaction.name) from error
+
+
+def go_back(transaction: Transaction, units: Sequence[Activator], todo: Sequence[tuple[str, ...]]) -> str:
+    """Put the last good files back and have them taken over; return what to tell the operator."""
+    if not transaction.rollback():
+        return "no file was changed, so there is nothing to put back"
+    for unit, verbs in zip(units, todo, strict=True):
+        again = [verb for verb in verbs if verb in ("daemon-reload", "reload", "restart", "run")]
+        try:
+            Activator(Activation(unit=unit.activation.unit, command=unit.activation.command), "").act(again)
+        except ActivationFailed as error:
+            return f"the last good files are back but {unit.subject} does not take them over either ({error})"
+    return "the last good files are back and in force"

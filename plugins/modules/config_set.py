@@ -226,7 +226,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.steelyard.stack.plugins.module_utils.activation import Activation, ActivationFailed, Activator
+from ansible_collections.steelyard.stack.plugins.module_utils.activation import (
+    Activation,
+    Activator,
+    take_over,
+)
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset import Transaction, WantedFile, digest
 from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_duration
@@ -331,30 +335,6 @@ def check(module: AnsibleModule, transaction: Transaction, notes: list[str]) -> 
         if not module.check_mode:
             raise
         notes.append(f"not checked: {error}")
-
-
-def take_over(transaction: Transaction, units: list[Activator], todo: list[tuple[str, ...]]) -> None:
-    """Activate; on failure put the last good files back, activate those, and raise what happened."""
-    try:
-        for unit, verbs in zip(units, todo, strict=True):
-            unit.act(verbs)
-    except ActivationFailed as error:
-        first = error.problems[0]
-        outcome = go_back(transaction, units, todo)
-        raise ActivationFailed(first.rule, first.seen, f"{outcome}; {first.remedy}", transaction.name) from error
-
-
-def go_back(transaction: Transaction, units: list[Activator], todo: list[tuple[str, ...]]) -> str:
-    """Put the last good files back and have them taken over; return what to tell the operator."""
-    if not transaction.rollback():
-        return "no file was changed, so there is nothing to put back"
-    for unit, verbs in zip(units, todo, strict=True):
-        again = [verb for verb in verbs if verb in ("daemon-reload", "reload", "restart", "run")]
-        try:
-            Activator(Activation(unit=unit.activation.unit, command=unit.activation.command), "").act(again)
-        except ActivationFailed as error:
-            return f"the last good files are back but {unit.subject} does not take them over either ({error})"
-    return "the last good files are back and in force"
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
