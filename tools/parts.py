@@ -38,7 +38,7 @@ def integration(marker: str) -> tuple[str, ...]:
     return pytest("tests/integration", "-m", marker, "-o", "timeout=900")
 
 
-MOLECULE = ("molecule", "-c", "molecule/base.yml", "test", "--all")
+MOLECULE = python("tools/molecule.py")
 
 PARTS: tuple[Part, ...] = (
     Part(
