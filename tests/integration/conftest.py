@@ -12,9 +12,10 @@ from support.runs import ROOT, run
 
 @pytest.fixture(scope="session")
 def rehearsal() -> Iterator[Rehearsal]:
-    """The market fleet in a lab of its own, without anything installed yet."""
+    """The market fleet with a second balancer in a lab of its own, without anything installed yet."""
     run("python", "examples/market_api/build_release.py").ok()
     market = Rehearsal("core", ROOT / "inventories" / "market")
+    market.add_host("load_balancers", "lb2", ansible_host="192.0.2.11", lab_memory="256mb")
     market.lab("up").ok()
     yield market
     if not os.environ.get("STEELYARD_KEEP_LAB"):
@@ -32,3 +33,16 @@ def fleet(rehearsal: Rehearsal) -> Rehearsal:
 def url(fleet: Rehearsal) -> str:
     """Where clients reach the fleet."""
     return f"http://{fleet.address('lb1')}"
+
+
+@pytest.fixture
+def spare(fleet: Rehearsal) -> Iterator[Rehearsal]:
+    """The fleet with a bare stand-in api3 in the inventory; it has left, and its line is deleted, afterwards."""
+    fleet.add_host("api", "api3", ansible_host="192.0.2.23", lab_memory="384mb")
+    fleet.lab("up").ok()
+    yield fleet
+    fleet.mark("api", "api3", steelyard_state="leaving")
+    fleet.play("scale").ok()
+    fleet.lab("down", "api3").ok()
+    fleet.drop_host("api", "api3")
+    fleet.lab("up").ok()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from support.load import load
 from support.rehearsal import Rehearsal
@@ -11,18 +9,6 @@ from support.runs import Run
 from support.state import assert_gone, assert_member, served_by
 
 pytestmark = pytest.mark.core
-
-
-@pytest.fixture
-def spare(fleet: Rehearsal) -> Iterator[Rehearsal]:
-    """The fleet with a bare stand-in api3 in the inventory; it has left, and its line is deleted, afterwards."""
-    fleet.add_host("api", "api3", lab_memory="384mb")
-    fleet.lab("up").ok()
-    yield fleet
-    fleet.mark("api", "api3", steelyard_state="leaving")
-    fleet.play("scale").ok()
-    fleet.drop_host("api", "api3")
-    fleet.lab("up").ok()
 
 
 def steps(plan: Run) -> list[str]:

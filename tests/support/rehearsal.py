@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import testinfra
 import yaml
 from support.runs import BIN, ROOT, Run, run
+from testinfra.host import Host
 
 
 class Rehearsal:
@@ -23,6 +25,7 @@ class Rehearsal:
         shutil.copytree(source, self.inventory)
         self.overlay = ROOT / ".lab" / name
         self._runs = 0
+        self._edits: dict[Path, dict[str, Any]] = {}
 
     # -- the inventory ---------------------------------------------------------------------------------------
     @contextmanager
@@ -33,6 +36,18 @@ class Rehearsal:
         yield content
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    @contextmanager
+    def edited(self, file: str) -> Iterator[dict[str, Any]]:
+        """Edit one YAML file for the playbooks that run in the block; the file comes back when the block ends."""
+        path = self.inventory / file
+        before = path.read_text()
+        self._edits[path] = yaml.safe_load(before)
+        try:
+            yield self._edits[path]
+        finally:
+            del self._edits[path]
+            path.write_text(before)
 
     def _group(self, content: dict[str, Any], group: str) -> dict[str, Any]:
         return content[group]["hosts"]
@@ -67,14 +82,24 @@ class Rehearsal:
         """Return the stand-in's address from the overlay."""
         return str(yaml.safe_load((self.overlay / "host_vars" / f"{host}.yml").read_text())["ansible_host"])
 
+    def host(self, name: str) -> Host:
+        """Return a stand-in as Testinfra sees it, as root, over SSH with the lab's own key."""
+        keys = self.overlay / ".ssh"
+        options = f"-F none -o UserKnownHostsFile={keys / 'known_hosts'} -o IdentitiesOnly=yes"
+        return testinfra.get_host(
+            f"ssh://operator@{self.address(name)}?sudo=true&ssh_identity_file={keys / 'id_ed25519'}",
+            ssh_extra_args=options,
+        )
+
     def shell(self, host: str, command: str) -> str:
         """Run a shell line on a stand-in as root and return what it printed; fails the test when it fails."""
-        done = self.lab("exec", host, "--", "sudo", "sh", "-c", command)
-        return done.ok().output
+        return str(self.host(host).check_output(command))
 
     # -- the playbooks ---------------------------------------------------------------------------------------
     def play(self, playbook: str, *words: str, kill: str = "", env: dict[str, str] | None = None) -> Run:
         """Run a playbook on the lab; with `kill`, have it SIGKILLed at that place (see the test callback)."""
+        for path, content in self._edits.items():
+            path.write_text(yaml.safe_dump(content, sort_keys=False))
         self._runs += 1
         record = ROOT / ".build" / "records" / f"{self.name}-{self._runs}.jsonl"
         record.parent.mkdir(parents=True, exist_ok=True)

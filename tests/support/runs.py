@@ -64,11 +64,18 @@ class Run:
         return self
 
 
-def run(*command: str | Path, env: dict[str, str] | None = None, timeout: float = 600, record: Path | None = None) -> Run:
+def run(
+    *command: str | Path, env: dict[str, str] | None = None, timeout: float = 600, record: Path | None = None
+) -> Run:
     """Run one command from the project's root; its two outputs are read as one."""
     words = tuple(str(w) for w in command)
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1",
-                   "MARKET_RELEASES": str(ROOT / ".build"), **(env or {})}
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "ANSIBLE_NOCOLOR": "1",
+        "MARKET_RELEASES": str(ROOT / ".build"),
+        **(env or {}),
+    }
     if record is not None:
         record.unlink(missing_ok=True)
         results = record.with_suffix(".results")

@@ -28,10 +28,11 @@ def served_by(url: str, times: int = 30) -> Counter[str]:
 
 
 def assert_nothing_left_behind(fleet: Rehearsal) -> None:
-    """No lease, no undo note on the balancer; no half-written file."""
-    for directory in ("undo", "lease"):
-        notes = fleet.shell("lb1", f"find /var/lib/steelyard/{directory} -type f ! -name '.*' 2>/dev/null || true")
-        assert notes.strip() == "", f"left in {directory}: {notes}"
+    """No lease and no undo note on any balancer."""
+    for balancer in ("lb1", "lb2"):
+        for directory in ("undo", "lease"):
+            find = f"find /var/lib/steelyard/{directory} -type f ! -name '.*' 2>/dev/null || true"
+            assert fleet.shell(balancer, find).strip() == "", f"left in {directory} of {balancer}"
 
 
 def assert_gone(fleet: Rehearsal, host: str) -> None:
@@ -39,7 +40,8 @@ def assert_gone(fleet: Rehearsal, host: str) -> None:
     address = fleet.address(host)
     assert fleet.shell(host, LEFTOVERS).strip() == ""
     assert fleet.shell(host, "systemctl list-units --all --plain --no-legend 'app@*' 'app*.slice'").strip() == ""
-    assert address not in fleet.shell("lb1", "cat /etc/nginx/steelyard/pools/*")
+    for balancer in ("lb1", "lb2"):
+        assert address not in fleet.shell(balancer, "cat /etc/nginx/steelyard/pools/*")
     assert address not in fleet.shell("worker1", "nft list ruleset")
     assert_nothing_left_behind(fleet)
 
@@ -47,6 +49,7 @@ def assert_gone(fleet: Rehearsal, host: str) -> None:
 def assert_member(fleet: Rehearsal, host: str) -> None:
     """The balancer has the host in its pool and the workers' firewall lets it in."""
     address = fleet.address(host)
-    assert f"{address}:8000" in fleet.shell("lb1", "cat /etc/nginx/steelyard/pools/api.members")
+    for balancer in ("lb1", "lb2"):
+        assert f"{address}:8000" in fleet.shell(balancer, "cat /etc/nginx/steelyard/pools/api.members")
     assert address in fleet.shell("worker1", "nft list ruleset")
     assert_nothing_left_behind(fleet)
