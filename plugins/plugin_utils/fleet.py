@@ -39,6 +39,8 @@ except ImportError:  # pragma: no cover
 PREFIXES = ("steelyard_", "app_", "nginx_", "base_", "firewall_")
 NAMES = frozenset({"ansible_host", "ansible_port", "ape_tier"})
 _STATED = re.compile(rf"^({'|'.join(GROUPS)})_([a-z0-9_]+_)?(id|cluster_name|state)$")
+# What Ansible itself says of an undefined value; anything else is the hint of an `undef`.
+_NO_HINT = re.compile(r" is undefined$| has no (attribute|element) |^Mandatory variable ")
 _OPAQUE = frozenset({"lookup", "query", "q", "vars"})
 _JINJA = Environment()  # only parses, to learn names; never renders  # noqa: S701
 
@@ -140,7 +142,7 @@ class LazyVars(Mapping[str, Any]):
         return (n for n in self._reader.host(self._name).stated if is_read(n))
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return sum(1 for _name in self)
 
 
 class _Reader:
@@ -260,6 +262,8 @@ class _HostReader:
         except AnsibleUndefinedVariable as err:
             rule, seen = "every variable that a value uses is defined", _first_line(err)
             remedy = "define it, or correct its name"
+            if not secret and not _NO_HINT.search(seen):  # whoever wrote the value says what to do: undef(hint=…)
+                seen, remedy = "no value yet", seen
         except AnsibleError as err:
             # Ansible's words may hold the value itself: not where it is a secret.
             rule, seen = "a value can be made", type(err).__name__ if secret else _first_line(err)

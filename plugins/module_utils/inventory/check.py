@@ -52,7 +52,7 @@ def problems(inventory: Inventory, declared: Options, operation: str = "site") -
     found += value_problems(inventory, options)
     found += address_problems(inventory)
     found += id_problems(inventory)
-    found += _of_services(inventory, bool(found))
+    found += _of_services(inventory, found)
     return tidy(found, inventory.secret_values)
 
 
@@ -256,8 +256,8 @@ def _listener_problems(inventory: Inventory) -> list[Problem]:
     return port_problems(fleet, listeners) + peer_problems(inventory.groups, listeners)
 
 
-def _of_services(inventory: Inventory, already_wrong: bool) -> list[Problem]:
-    """Return what the services find; values of the wrong kind, reported already, may make them stumble."""
+def _of_services(inventory: Inventory, reported: Sequence[Problem]) -> list[Problem]:
+    """Return what the services find and is not reported yet; values of the wrong kind may make them stumble."""
     found: list[Problem] = []
     parts: tuple[Callable[[], Iterable[Problem]], ...] = (
         lambda: services.problems(inventory.fleet),
@@ -269,11 +269,13 @@ def _of_services(inventory: Inventory, already_wrong: bool) -> list[Problem]:
         except SteelyardError as error:
             found += error.problems
         except (AttributeError, KeyError, TypeError, ValueError):
-            if not already_wrong and not found:
+            if not reported and not found:
                 raise
     sources, hosts = _shared_sources(inventory), list(inventory.names)
     each = (_split(p, hosts) for p in found)
-    return gather(((h, Problem(at(p.where, sources), p.rule, p.seen, p.remedy)) for h, p in each), hosts)
+    told = {(p.where, p.seen) for p in reported}
+    new = gather(((h, Problem(at(p.where, sources), p.rule, p.seen, p.remedy)) for h, p in each), hosts)
+    return [p for p in new if (p.where, p.seen) not in told]
 
 
 def _split(problem: Problem, hosts: Iterable[str]) -> tuple[str, Problem]:

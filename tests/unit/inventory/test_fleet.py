@@ -134,6 +134,18 @@ def test_an_undefined_variable_is_named_with_its_place(task_vars: Callable[..., 
     assert found.failures["worker1"] == found.failures["api1"]
 
 
+def test_the_hint_of_an_undef_is_the_remedy(task_vars: Callable[..., dict[str, Any]]) -> None:
+    everywhere = """
+    app_checksum: "sha256:{{ checksum }}"
+    checksum: "{{ undef(hint='api.tar.gz is built by: make build') }}"
+    app_bare: "{{ undef() }}"
+    """
+    bare, hinted = fleet.inventory_from_vars(task_vars(everywhere=dedent(everywhere))).failures["api1"]
+    assert (hinted.path, hinted.seen) == ("app_checksum", "no value yet")
+    assert hinted.remedy == "api.tar.gz is built by: make build"
+    assert bare.remedy == "define it, or correct its name"
+
+
 def test_a_failing_secret_shows_nothing_of_itself(task_vars: Callable[..., dict[str, Any]]) -> None:
     everywhere = "app_classes: {api: {secrets: {TOKEN: \"{{ 'hunter22' + 1 }}\"}}}\n"
     (failure,) = fleet.inventory_from_vars(task_vars(everywhere=everywhere)).failures["api1"]
