@@ -33,7 +33,7 @@ class ActionModule(ClusterAction):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return no problems, or fail with all of them; only the first host of the play does the work."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _, args = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        args = self.validate_argument_spec(argument_spec=ARGUMENTS)[1]
         variables = task_vars or {}
         result |= {"changed": False, "problems": []}
         if not is_first_host(variables):

@@ -29,7 +29,7 @@ class ActionModule(ClusterAction):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return notes, or fail with every problem of every host; the first host that is still there does the work."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _, args = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        args = self.validate_argument_spec(argument_spec=ARGUMENTS)[1]
         variables = task_vars or {}
         result |= {"changed": False, "problems": [], "notes": []}
         if not _is_first_left(variables):

@@ -7,7 +7,8 @@ DOCUMENTATION = r"""
 module: inventory_check
 short_description: Refuse a wrong inventory before any host is contacted
 version_added: "0.1.0"
-author: The Steelyard authors (!UNKNOWN)
+author:
+  - Steelyard authors (@steelyard)
 description:
   - Judges the whole inventory on the control machine. No host is contacted and nothing is changed.
   - All problems of all hosts come in one table, each with where it is, the rule, what was seen and the remedy. The
@@ -25,7 +26,7 @@ options:
       - For V(scale) and V(rolling_restart) a C(--limit) that leaves hosts out is refused, because the hosts left out
         would be taken for absent.
     type: str
-    choices: [site, verify, scale, rolling_restart]
+    choices: [site, verify, scale, rolling_restart, unlock]
     default: site
   confirm:
     description:

@@ -20,7 +20,7 @@ description:
     back when any of it fails.
   - Killed anywhere and run again, it finishes.
 author:
-  - The Steelyard authors
+  - Steelyard authors (@steelyard)
 attributes:
   check_mode:
     support: full

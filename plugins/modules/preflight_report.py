@@ -7,7 +7,8 @@ DOCUMENTATION = r"""
 module: preflight_report
 short_description: Judge all hosts together before the first change
 version_added: "0.1.0"
-author: The Steelyard authors (!UNKNOWN)
+author:
+  - Steelyard authors (@steelyard)
 description:
   - Judges what M(steelyard.stack.preflight) read of the hosts of the play, on the control machine, and changes nothing.
   - All problems of all hosts come in one table, each with the host, the rule, what was seen and the remedy.

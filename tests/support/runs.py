@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.prefix) / "bin"
@@ -24,8 +25,8 @@ class Run:
     code: int
     output: str
     seconds: float = 0.0
-    record: tuple[dict, ...] = field(default=(), repr=False)
-    results: tuple[dict, ...] = field(default=(), repr=False)
+    record: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    results: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
     @property
     def stats(self) -> dict[str, dict[str, int]]:
@@ -48,11 +49,11 @@ class Run:
         return Counter(line["host"] for line in self.record if line["kind"] == "module")
 
     @property
-    def tasks(self) -> tuple[dict, ...]:
+    def tasks(self) -> tuple[dict[str, Any], ...]:
         """Every task that was started, in order: number, play, task."""
         return tuple(line for line in self.record if line["kind"] == "task")
 
-    def result(self, action: str) -> dict:
+    def result(self, action: str) -> dict[str, Any]:
         """Return the last result of this action that the run wrote; fails the test when there is none."""
         found = [r for r in self.results if r["action"].endswith(f".{action}")]
         assert found, f"no result of {action} among {[r['action'] for r in self.results]}\n{self.output}"

@@ -217,7 +217,7 @@ def _remove(seen: Seen, wish: Wish) -> Iterable[Step]:
 def unused_classes(seen: Seen, wish: Wish) -> tuple[str, ...]:
     """Return the classes that have a slice or a current release here, and no instance any more."""
     used = {i.class_name for i in wish.placed}
-    start, end = unit_files.slice_path("x").split("x.")[0], ".slice"
+    start, end = unit_files.slice_path("x").split("x.", maxsplit=1)[0], ".slice"
     named = {p[len(start) : -len(end)] for p in seen.files if p.startswith(start) and p.endswith(end)}
     return tuple(sorted((named | set(seen.current)) - used))
 

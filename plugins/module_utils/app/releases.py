@@ -18,10 +18,11 @@ import stat
 import subprocess
 import tarfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
+
+from ansible.module_utils.urls import ConnectionError as UrlError
+from ansible.module_utils.urls import open_url
 
 from ansible_collections.steelyard.stack.plugins.module_utils import durable
 from ansible_collections.steelyard.stack.plugins.module_utils.app import unit_files
@@ -126,9 +127,9 @@ def download(release: Release, directory: Path) -> Path:
     place = directory / release.id
     try:
         # The scheme was checked when the inventory was read: http or https.
-        with urllib.request.urlopen(release.src, timeout=30) as answer, place.open("wb") as file:  # noqa: S310
+        with open_url(release.src, timeout=30) as answer, place.open("wb") as file:
             shutil.copyfileobj(answer, file, 1 << 20)
-    except (urllib.error.URLError, OSError) as error:
+    except (UrlError, OSError) as error:  # urllib's errors are OSErrors
         remedy = "check the URL from this host, or give a path on the control machine"
         raise ReleaseFailed("the release can be downloaded", f"{release.src}: {error}", remedy, release.id) from error
     return place

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from ansible_collections.steelyard.stack.plugins.module_utils import services
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, SteelyardError
@@ -24,7 +24,7 @@ DISKS = ("/", "/var")
 INSTALLING = frozenset({"site", "scale"})
 """Operations that put something on hosts; others only need hosts that answer and obey."""
 
-Facts = Mapping[str, Mapping[str, Any] | None]
+Facts: TypeAlias = "Mapping[str, Mapping[str, Any] | None]"
 
 
 def judge(

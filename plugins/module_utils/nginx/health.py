@@ -109,7 +109,7 @@ def ok_to_stop(wanted: Iterable[Pool], balancers: Mapping[str, tuple[Balancer, A
 def _balancer_stop(balancers: Mapping[str, tuple[Balancer, Answers]], member: str) -> Iterator[Finding]:
     if member not in balancers:
         return
-    others = [b.host for b, _ in balancers.values() if b.host != member and b.reachable and b.running]
+    others = [b.host for b, _answers in balancers.values() if b.host != member and b.reachable and b.running]
     if not others:
         yield Finding(BAD, f"{member} is the only balancer that lives", "nothing would be served", "add another one")
 

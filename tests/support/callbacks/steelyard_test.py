@@ -2,8 +2,8 @@
 
 `STEELYARD_TEST_RECORD` names a file that gets one JSON line per task, module execution, step and the final
 recap. `STEELYARD_TEST_KILL` is `task:N` (SIGKILL just before the Nth task starts, counted from 1),
-`task-name:NAME` (before the task of that name) or `step:ID` (just after the journal has the step with this id). Nothing in the project knows of it: it
-works by wrapping Ansible's own methods before the workers fork.
+`task-name:NAME` (before the task of that name) or `step:ID` (just after the journal has the step with this id).
+Nothing in the project knows of it: it works by wrapping Ansible's own methods before the workers fork.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import signal
 from typing import Any
+from unittest import mock
 
 from ansible.plugins.action import ActionBase
 from ansible.plugins.callback import CallbackBase
@@ -59,7 +60,7 @@ def _wrap_journal(kill: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return answer
 
-    journal.Journal.append = recorded
+    mock.patch.object(journal.Journal, "append", recorded).start()
 
 
 class CallbackModule(CallbackBase):
