@@ -41,7 +41,7 @@ class ActionModule(ActionBase):
             if state == "proved":
                 answer = self._prove(arguments, variables)
             elif state == "held":
-                arguments["operation"] = arguments.get("operation") or variables.get("steelyard_operation", "")
+                arguments["operation"] = arguments.get("operation") or variables.get("__steelyard_operation", "")
                 answer = self._hold(arguments, variables)
             else:
                 answer = self._ask(arguments, variables)

@@ -7,14 +7,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ansible_collections.steelyard.stack.plugins.module_utils import scale
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import fleet_from_vars
+from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import failure
 from ansible_collections.steelyard.stack.plugins.plugin_utils.results import show_once, write_result
+
+display = Display()
 
 
 class ActionModule(ActionBase):
@@ -25,13 +29,9 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the host's parts; the plan, its diff and `changed` come with `operation: plan`."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        del tmp
-        _, args = self.validate_argument_spec(
-            argument_spec={
-                "operation": {"type": "str", "required": True, "choices": ["look", "plan"]},
-            }
-        )
-        assert task_vars is not None
+        task_vars = task_vars or {}
+        spec = {"operation": {"type": "str", "required": True, "choices": ["look", "plan"]}}
+        args = self.validate_argument_spec(argument_spec=spec)[1]
         # Every balancer registered the same plan, made over all their answers: one of each is enough.
         pools = tuple({p.fingerprint: p for p in _plans(task_vars, "__nginx_plan").values()}.values())
         try:
@@ -40,23 +40,38 @@ class ActionModule(ActionBase):
                 looked_at = scale.hosts_to_look_at(fleet, pools)
                 result["parts"] = ["look"] if task_vars["inventory_hostname"] in looked_at else []
                 return result
-            app, firewall = (_plans(task_vars, name) for name in ("__scale_app", "__scale_firewall"))
-            plan = scale.assemble(fleet, pools, app, firewall)
-            own = scale.parts(fleet, pools, app, firewall).get(task_vars["inventory_hostname"], ())
+            answers = scale.Answers(
+                pools=pools,
+                app=_plans(task_vars, "__scale_app"),
+                firewall=_plans(task_vars, "__scale_firewall"),
+                retiring=_retiring(task_vars, fleet),
+                lease_left=any(a.get("held") for a in _answers(task_vars, "__lease_left").values()),
+            )
+            plan = scale.assemble(fleet, answers)
+            own = scale.parts(fleet, answers).get(task_vars["inventory_hostname"], ())
             result |= {"parts": list(own), "changed": bool(plan.steps), "plan": plan.summary()}
-            show_once(self._display, task_vars, plan.as_table())
-            write_result(task_vars, self._task.action, result)
+            show_once(display, task_vars, plan.as_table())
             plan.require_allowed()
         except SteelyardError as error:
-            raise AnsibleActionFail(str(error), result=result | {"changed": False, **error.details}) from error
+            result |= {"changed": False, **failure(error)}
+        write_result(task_vars, self._task.action, result)
         return result
 
 
-def _plans(task_vars: dict[str, Any], registered: str) -> dict[str, Plan]:
-    """Return the plans that hosts registered under this name in this run; hosts without one are left out."""
-    found: dict[str, Plan] = {}
-    for name in task_vars["ansible_play_hosts_all"]:
-        answer = task_vars["hostvars"][name].get(registered)
-        if isinstance(answer, Mapping) and isinstance(answer.get("plan"), Mapping):
-            found[name] = Plan.from_summary(answer["plan"])
-    return found
+def _answers(task_vars: Mapping[str, Any], registered: str) -> dict[str, Mapping[str, Any]]:
+    """Return what hosts registered under this name in this run; hosts that registered nothing are left out."""
+    hosts = [str(name) for name in task_vars["ansible_play_hosts_all"]]
+    found = {name: task_vars["hostvars"][name].get(registered) for name in hosts}
+    return {name: answer for name, answer in found.items() if isinstance(answer, Mapping)}
+
+
+def _plans(task_vars: Mapping[str, Any], registered: str) -> dict[str, Plan]:
+    """Return the plans among what hosts registered under this name."""
+    answers = _answers(task_vars, registered)
+    return {name: Plan.from_summary(a["plan"]) for name, a in answers.items() if isinstance(a.get("plan"), Mapping)}
+
+
+def _retiring(task_vars: Mapping[str, Any], fleet: Fleet) -> tuple[str, ...]:
+    """Return the balancers that the inventory takes away and that still have nginx."""
+    seen = {name: a.get("balancer") or {} for name, a in _answers(task_vars, "__nginx_seen").items()}
+    return tuple(n for n, b in seen.items() if b.get("installed") and fleet.host(n).state_of("nginx") == "leaving")

@@ -14,6 +14,7 @@ description:
   - A name of C(nginx_pools) returns the pools with their members, as a list.
   - A name of C(app_here) returns whether the inventory places instances on the host, leaving ones included, and
     C(app_remove) whether they are to be removed, because the host is leaving.
+  - A name of C(services) returns the services that the inventory places on the host, as a list; C(base) is one of them.
   - A name of C(leaving_hosts) returns the names of all hosts whose applications leave, as a list.
   - A name of C(peer_names) returns the names that the host must be able to look up, as a list; hosts that state an
     IP address are not in it.

@@ -183,7 +183,7 @@ def majority(answers: Mapping[str, Mapping[str, Any]], members: Sequence[str], c
     rule = f"a run holds the lease on a majority of the members ({len(held)} of {len(members)} do)"
     remedy = (
         "wait until that run has ended; if it was killed and its operator does not run it again, unlock the cluster "
-        "(steelyard unlock, or steelyard.stack.lease with state absent and force)"
+        "(playbooks/unlock.yml)"
     )
     lacking = [m for m in members if m not in held]
     seen = [str(answers.get(m, {}).get("why") or "no answer") for m in lacking]

@@ -9,13 +9,14 @@ order the parts run. The parts:
 - `look`: might join, leave, or serve somebody who does; read before anything is decided,
 - `join`: is prepared and started before it is added anywhere,
 - `serve`: lets a joining or leaving host in or out by its firewall,
-- `leave`: is stopped and cleaned after nobody uses it any more.
+- `leave`: is stopped and cleaned after nobody uses it any more,
+- `retire`: is a balancer that goes; its clients have been led elsewhere before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.steelyard.stack.plugins.module_utils import services
 from ansible_collections.steelyard.stack.plugins.module_utils.fingerprint import fingerprint
@@ -53,47 +54,68 @@ def hosts_serving(fleet: Fleet, moving: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def parts(
-    fleet: Fleet, pools: Iterable[Plan], app: Mapping[str, Plan], firewall: Mapping[str, Plan]
-) -> dict[str, tuple[str, ...]]:
-    """Return the parts of each host that has something to do: balance, join, leave, serve."""
+@dataclass(frozen=True)
+class Answers:
+    """What the machines answered, as plans by host.
+
+    `retiring` are balancers that leave and still have nginx. `lease_left`: a killed run left its lease, which is
+    taken over and given back even when no step is left to do.
+    """
+
+    pools: tuple[Plan, ...] = ()
+    app: Mapping[str, Plan] = field(default_factory=dict)
+    firewall: Mapping[str, Plan] = field(default_factory=dict)
+    retiring: tuple[str, ...] = ()
+    lease_left: bool = False
+
+    def has_steps(self, host: str) -> bool:
+        """Return whether the applications or the firewall of a host are not as they should be."""
+        return any(host in plans and plans[host].steps for plans in (self.app, self.firewall))
+
+
+def parts(fleet: Fleet, answers: Answers) -> dict[str, tuple[str, ...]]:
+    """Return the parts of each host that has something to do: balance, retire, join, leave, serve."""
     # All balancers take part when one does: they hold the lease together, and prove together.
-    balancing = {h.name for h in fleet.group("load_balancers")} if any(p.steps for p in pools) else set()
+    busy = answers.lease_left or any(p.steps for p in answers.pools)
     found: dict[str, tuple[str, ...]] = {}
     for host in fleet.hosts:
-        own = ["balance"] if host.name in balancing else []
+        own = []
+        if host.name in answers.retiring:
+            own.append("retire")
+        elif busy and "load_balancers" in host.groups and host.state_of("nginx") != "leaving":
+            own.append("balance")
         if leaving(host):
-            own += ["leave"] if any(host.name in p and p[host.name].steps for p in (app, firewall)) else []
-        elif host.name in app and app[host.name].steps:
+            own += ["leave"] if answers.has_steps(host.name) else []
+        elif host.name in answers.app and answers.app[host.name].steps:
             own.append("join")
-        elif host.name in firewall and firewall[host.name].steps:
+        elif answers.has_steps(host.name):
             own.append("serve")
         if own:
             found[host.name] = tuple(own)
     return found
 
 
-def assemble(fleet: Fleet, pools: Iterable[Plan], app: Mapping[str, Plan], firewall: Mapping[str, Plan]) -> Plan:
+def assemble(fleet: Fleet, answers: Answers) -> Plan:
     """Return the whole scaling plan in the order in which it is run.
 
     Start what joins, let it in, add it, drain and remove what leaves, stop that, shut it out.
     """
-    pool_plans = tuple(pools)
-    found = parts(fleet, pool_plans, app, firewall)
+    found = parts(fleet, answers)
     joining, serving, leavers = ([h for h, own in found.items() if p in own] for p in ("join", "serve", "leave"))
-    members = tuple(s for p in pool_plans for s in p.steps)
-    gates = _steps_of(firewall, serving)
+    members = tuple(s for p in answers.pools for s in p.steps)
+    gates = _steps_of(answers.firewall, serving)
     opening = {name for s in gates if s.verb not in SHUTTING_OUT and s.verb != "persist" for name in s.hosts}
     steps = (
-        *_steps_of(app, joining),
+        *_steps_of(answers.app, joining),
         *(s for s in gates if s.hosts[0] in opening and s.verb not in SHUTTING_OUT),
         *(s for s in members if s.verb not in TAKING),
         *(s for s in members if s.verb in TAKING),
-        *_steps_of(app, leavers),
+        *_steps_of(answers.app, leavers),
         *(s for s in gates if s.hosts[0] not in opening or s.verb in SHUTTING_OUT),
-        *_steps_of(firewall, leavers),
+        *_steps_of(answers.firewall, leavers),
+        *(_retire(host) for host in answers.retiring),
     )
-    everything = (*pool_plans, *app.values(), *firewall.values())
+    everything = (*answers.pools, *answers.app.values(), *answers.firewall.values())
     return Plan(
         service="fleet",
         cluster="main",
@@ -102,6 +124,11 @@ def assemble(fleet: Fleet, pools: Iterable[Plan], app: Mapping[str, Plan], firew
         notes=(*dict.fromkeys(n for p in everything for n in p.notes), *_prepared(joining)),
         fingerprint=fingerprint([p.fingerprint for p in everything], [s.id for s in steps]),
     )
+
+
+def _retire(host: str) -> Step:
+    detail = "stopped after its last request, package and files removed"
+    return Step(f"retire/{host}", "retire", f"nginx on {host}", detail, disruption="brief", hosts=(host,))
 
 
 def _prepared(joining: Iterable[str]) -> tuple[str, ...]:
@@ -115,4 +142,6 @@ def _steps_of(plans: Mapping[str, Plan], hosts: Iterable[str]) -> tuple[Step, ..
 
 def _on(step: Step, host: str) -> Step:
     subject = step.subject if host in step.subject else f"{step.subject} on {host}"
-    return replace(step, id=step.id if step.id.startswith(host) else f"{host}/{step.id}", subject=subject, hosts=(host,))
+    return replace(
+        step, id=step.id if step.id.startswith(host) else f"{host}/{step.id}", subject=subject, hosts=(host,)
+    )

@@ -16,7 +16,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.app import model a
 from ansible_collections.steelyard.stack.plugins.module_utils.app import sizing as app_sizing
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall import model as firewall
-from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host, Listener
+from ansible_collections.steelyard.stack.plugins.module_utils.fleet import GROUPS, Fleet, Host, Listener
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx import model as nginx
 
 
@@ -101,6 +101,15 @@ def _is_ip(address: str) -> bool:
     return True
 
 
+def services_of(fleet: Fleet, host: Host) -> list[str]:
+    """Return the services that the inventory places on a host; none where all its groups are left alone."""
+    extra = {str(g) for g in host.vars.get("steelyard_extra_groups") or ()}
+    if host.groups & extra and not host.groups & set(GROUPS):
+        return []
+    placed = {app.SERVICE: bool(app.instances_of(fleet, host)), nginx.SERVICE: nginx.GROUP in host.groups}
+    return ["base", *(name for name, here in placed.items() if here)]
+
+
 _WANTED: Mapping[str, Callable[[Fleet, Host], Any]] = {
     "app_here": lambda fleet, host: bool(app.instances_of(fleet, host)),
     "app_instances": app.wanted_instances,
@@ -109,6 +118,7 @@ _WANTED: Mapping[str, Callable[[Fleet, Host], Any]] = {
     "leaving_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if h.state_of(app.SERVICE) == "leaving"],
     "nginx_pools": nginx.wanted_pools_json,
     "peer_names": peer_names,
+    "services": services_of,
 }
 WANTED = tuple(_WANTED)
 

@@ -161,7 +161,7 @@ class ClusterAction(ActionBase):
         now = journal.utc(time.time())
         return [
             journal.Entry(
-                now, this.id, this.operator, str(task_vars.get("steelyard_operation", "")), plan.service, plan.cluster,
+                now, this.id, this.operator, str(task_vars.get("__steelyard_operation", "")), plan.service, plan.cluster,
                 step, outcome, took, plan.fingerprint, str(task_vars.get("inventory_hostname", "")),
             )
             for step, outcome, took in told

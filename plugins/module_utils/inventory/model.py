@@ -17,7 +17,7 @@ GIVEN, EMPTY, MISSING = "given", "empty", "not defined"
 UNKNOWN = "(unknown: see the variable it uses)"
 """Stands where a value could not be made; problems that merely repeat it are left out."""
 
-OPERATIONS = ("site", "verify", "scale", "rolling_restart")
+OPERATIONS = ("site", "verify", "scale", "rolling_restart", "unlock")
 NEED_ALL_HOSTS = frozenset({"scale", "rolling_restart"})
 """Operations that compare the whole fleet with the inventory: a limited run would take the rest for absent."""
 

@@ -57,7 +57,7 @@ def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
     (tmp_path / "inv").mkdir()
     return {
         "inventory_hostname": "lb1", "ansible_inventory_sources": [str(tmp_path / "inv")],
-        "steelyard_operation": "scale", "ansible_play_hosts_all": ["lb1", "lb2"],
+        "__steelyard_operation": "scale", "ansible_play_hosts_all": ["lb1", "lb2"],
     }  # fmt: skip
 
 
