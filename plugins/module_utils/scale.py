@@ -77,6 +77,7 @@ def parts(fleet: Fleet, answers: Answers) -> dict[str, tuple[str, ...]]:
     """Return the parts of each host that has something to do: balance, retire, join, leave, serve."""
     # All balancers take part when one does: they hold the lease together, and prove together.
     busy = answers.lease_left or any(p.steps for p in answers.pools)
+    somebody_leaves = any(leaving(h) for h in fleet.hosts)
     found: dict[str, tuple[str, ...]] = {}
     for host in fleet.hosts:
         own = []
@@ -88,6 +89,8 @@ def parts(fleet: Fleet, answers: Answers) -> dict[str, tuple[str, ...]]:
             own += ["leave"] if answers.has_steps(host.name) else []
         elif host.name in answers.app and answers.app[host.name].steps:
             own.append("join")
+            if somebody_leaves and host.name in answers.firewall and answers.firewall[host.name].steps:
+                own.append("serve")  # the role base, which prepares it, lets in who leaves until that is drained
         elif answers.has_steps(host.name):
             own.append("serve")
         if own:
@@ -141,7 +144,4 @@ def _steps_of(plans: Mapping[str, Plan], hosts: Iterable[str]) -> tuple[Step, ..
 
 
 def _on(step: Step, host: str) -> Step:
-    subject = step.subject if host in step.subject else f"{step.subject} on {host}"
-    return replace(
-        step, id=step.id if step.id.startswith(host) else f"{host}/{step.id}", subject=subject, hosts=(host,)
-    )
+    return replace(step, id=f"{host}/{step.id}", subject=f"{step.subject} on {host}", hosts=(host,))
