@@ -43,7 +43,8 @@ class LabPlan:
 def make_plan(name: str, inventory: Inventory, seen: SeenLab, machine: Machine, budget: int | None = None) -> LabPlan:
     """Decide what the lab needs; raises Refused when the name is taken or the machine has too little.
 
-    `budget` bounds the memory of stand-ins whose real size is scaled, in bytes; by default a share of what is free.
+    `budget` bounds the memory of stand-ins whose real size is scaled, in bytes; by default a share of what is free
+    once those that merely stopped run again.
     """
     _require_own_name(name, inventory, seen)
     subnet = seen.subnet or choose_subnet(len(inventory.hosts), machine.networks, inventory.addresses)
@@ -52,7 +53,7 @@ def make_plan(name: str, inventory: Inventory, seen: SeenLab, machine: Machine, 
     )
     running = sum(s.memory for s in seen.stand_ins if s.state == "running")
     if budget is None:
-        budget = int(machine.memory * SHARE_OF_MACHINE)
+        budget = int(max(0, machine.memory - _resting(inventory, seen)) * SHARE_OF_MACHINE)
     shares = _shares(inventory, seen, budget)
     wanted = tuple(
         StandIn(h.name, h.groups, addresses[h.name], shares[h.name], cpu_share(h, machine.cpus), _os(h, seen))
@@ -101,6 +102,12 @@ def _shares(inventory: Inventory, seen: SeenLab, budget: int) -> dict[str, int]:
         else:
             fresh.append(host)
     return kept | memory_shares(fresh, budget)
+
+
+def _resting(inventory: Inventory, seen: SeenLab) -> int:
+    """Return the bytes that stand-ins which are started again as they are take of what is free now."""
+    kept = [seen.stand_in(host.name) for host in inventory.hosts if host.lab_memory is None]
+    return sum(have.memory for have in kept if have is not None and have.state != "running")
 
 
 def _os(host: WantedHost, seen: SeenLab) -> str:
