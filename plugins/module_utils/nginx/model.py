@@ -118,6 +118,11 @@ def _given(raw: Mapping[str, Any], options: Options, key: str) -> Any:
     return options[key].get("default") if value is None else value
 
 
+def _reader(raw: Mapping[str, Any], options: Options, where: str) -> Callable[[str, Callable[[object, str], Any]], Any]:
+    """Return how one key is read: what is given, or the default, by a parser that is told where it stands."""
+    return lambda key, parse: parse(_given(raw, options, key), f"{where}.{key}")
+
+
 def _whole_seconds(value: object, where: str) -> int:
     seconds = parse_duration(value, where)
     if seconds != int(seconds):
@@ -174,9 +179,7 @@ def read_pool(fleet: Fleet, name: object, raw: object) -> Pool:
     if wrong or not isinstance(raw, Mapping):
         raise Refused.of(wrong)
 
-    def given(key: str, parse: Callable[[object, str], Any]) -> Any:
-        return parse(_given(raw, POOL_OPTIONS, key), f"{where}.{key}")
-
+    given = _reader(raw, POOL_OPTIONS, where)
     members, health = _members(fleet, str(raw["class"]))
     return Pool(
         name=_named(name, where),
@@ -200,9 +203,7 @@ def read_site(name: object, raw: object) -> Site:
     if wrong or not isinstance(raw, Mapping):
         raise Refused.of(wrong)
 
-    def given(key: str, parse: Callable[[object, str], Any]) -> Any:
-        return parse(_given(raw, SITE_OPTIONS, key), f"{where}.{key}")
-
+    given = _reader(raw, SITE_OPTIONS, where)
     names = tuple(str(n) for n in _given(raw, SITE_OPTIONS, "server_names"))
     for server_name in names:
         if not _SERVER_NAME.match(server_name):

@@ -116,6 +116,9 @@ def test_renewing_prolongs(file: LeaseFile, directory: str) -> None:
         lease.renew()
         clock.now += 250
         lease.renew()
+        record = file.read()
+    assert record is not None
+    assert record.expires > clock.now
 
 
 def test_a_step_that_outlasted_the_lease_is_the_last(file: LeaseFile, directory: str) -> None:
@@ -133,6 +136,9 @@ def test_a_slow_run_that_nobody_took_over_goes_on(file: LeaseFile, directory: st
     clock.now += 3000
     with WorkingLease("nginx", "main", "r1", directory=directory, clock=clock) as lease:
         lease.renew()
+        record = file.read()
+    assert record is not None
+    assert (record.run, record.expires > clock.now) == ("r1", True)
 
 
 def test_who_was_fenced_stops_at_the_next_step(file: LeaseFile, directory: str) -> None:

@@ -79,6 +79,7 @@ def test_refusals_are_all_raised_and_shown() -> None:
 
 def test_an_allowed_plan_is_not_refused() -> None:
     TWO.require_allowed()
+    assert "refused" not in TWO.as_table()
 
 
 def test_parts_of_a_plan_keep_its_order_and_fingerprint() -> None:

@@ -104,6 +104,7 @@ def test_list_by_prefix_in_order(notes: UndoNotes) -> None:
 
 def test_removing_nothing_is_fine(notes: UndoNotes) -> None:
     notes.remove(KEY)
+    assert notes.list() == ()
 
 
 def test_a_broken_note_says_what_to_do(notes: UndoNotes, tmp_path: Path) -> None:
