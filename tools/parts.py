@@ -50,7 +50,7 @@ PARTS: tuple[Part, ...] = (
     ),
     Part("ruff", "ruff's rules", python("-m", "ruff", "check", "--output-format=concise", "."), 5, 60),
     Part("types", "mypy, strict", python("tools/typecheck.py"), 45, 300),
-    Part("yaml", "yamllint", ("yamllint", "--strict", "."), 15, 120),
+    Part("yaml", "yamllint", python("-m", "yamllint", "--strict", "."), 15, 120),
     Part("ansible-lint", "ansible-lint, profile production", python("tools/lint_ansible.py"), 60, 600),
     Part("shell", "shellcheck", python("tools/lint_shell.py"), 5, 60),
     Part("docs", "pages agree with specs and module documentation", python("tools/docs.py", "--check"), 15, 120),

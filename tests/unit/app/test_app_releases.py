@@ -5,6 +5,10 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -150,3 +154,26 @@ def test_archives_on_the_control_machine_are_judged_all_at_once(tmp_path: Path) 
         f"{good.src} has the checksum ", "the archive is on the control machine",
     ]  # fmt: skip
     assert all(p.remedy for p in found)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """A web server on loopback with the files of `tmp_path`."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_release_is_downloaded_as_it_is(tmp_path: Path, url: str) -> None:
+    local = archive(tmp_path, ("demo/bin/serve", b"#!/bin/sh\n"))
+    release = model.Release("1.0.0", f"{url}/demo-1.0.0.tar.gz", local.checksum)
+    (tmp_path / "private").mkdir()
+    releases.require_checksum(releases.download(release, tmp_path / "private"), release)
+
+
+def test_a_download_that_fails_names_the_url(tmp_path: Path, url: str) -> None:
+    for wrong in (f"{url}/gone-1.0.0.tar.gz", "http://127.0.0.1:1/gone-1.0.0.tar.gz"):
+        release = model.Release("1.0.0", wrong, "sha256:" + "0" * 64)
+        with pytest.raises(SteelyardError, match=wrong):
+            releases.download(release, tmp_path)

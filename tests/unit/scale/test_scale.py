@@ -122,7 +122,7 @@ def tables(draw: st.DrawFn, world: World, everybody: Fleet, host: str) -> Any:
     return replace(whole, sets={n: (kind, tuple(e for e in own if e in kept)) for n, (kind, own) in whole.sets.items()})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(worlds())
 def test_scaled_once_nothing_is_left_to_do(world: World) -> None:
     assume(not scale.assemble(world.fleet, world.look()).refusals)
@@ -136,7 +136,7 @@ def test_scaled_once_nothing_is_left_to_do(world: World) -> None:
     assert all(world.runs(h.name) for h in world.fleet.hosts if h.name in world.apps and h.name not in gone)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(worlds())
 def test_the_plan_holds_every_service_steps_once_and_in_order(world: World) -> None:
     answers = world.look()
