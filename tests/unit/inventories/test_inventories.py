@@ -128,7 +128,7 @@ def test_a_release_that_is_not_built_yet_says_how_to(
     wrong = check.problems(read(name), declared())
     assert wrong
     assert all("release.checksum" in problem.where for problem in wrong)
-    assert all("examples/market_api/build_release.py" in problem.seen for problem in wrong)
+    assert all("examples/market_api/build_release.py" in problem.remedy for problem in wrong)
 
 
 @pytest.mark.parametrize("name", NAMES)
