@@ -33,4 +33,7 @@ def sudoers(users: list[dict[str, Any]]) -> Any:
 )
 def test_only_who_is_absent_loses_sudo(account: dict[str, Any], has_sudo: bool) -> None:
     others = [{"name": "first", "sudo": True, "state": "present"}, {"name": "last", "state": "absent"}]
-    assert sudoers([others[0], {"name": "deploy", **account}, others[1]]) == ["first", *(["deploy"] if has_sudo else [])]
+    assert sudoers([others[0], {"name": "deploy", **account}, others[1]]) == [
+        "first",
+        *(["deploy"] if has_sudo else []),
+    ]
