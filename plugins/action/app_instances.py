@@ -12,16 +12,41 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.utils.display import Display
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance
+from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack
 from ansible_collections.steelyard.stack.plugins.module_utils.app.releases import archive_problems
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
+from ansible_collections.steelyard.stack.plugins.modules.app_instances import ARGUMENTS
 from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, failure
 
 display = Display()
 MODULE = "steelyard.stack.app_instances"
+
+
+def checked(instances: object) -> list[dict[str, Any]]:
+    """Return the task's `instances` as the module's options describe them; raises Refused, and names no value."""
+    validator = ArgumentSpecValidator({"instances": ARGUMENTS["instances"]})
+    result = validator.validate({"instances": instances})
+    if result.error_messages:
+        wrong = "; ".join(result.error_messages)
+        for secret in sorted(_secrets(instances), key=len, reverse=True):
+            wrong = wrong.replace(secret, "********")
+        remedy = "hand in lookup('steelyard.stack.wanted', 'app_instances')"
+        raise Refused("instances are what the options describe", wrong, remedy, "app_instances")
+    found: list[dict[str, Any]] = result.validated_parameters["instances"]
+    return found
+
+
+def _secrets(instances: object) -> set[str]:
+    """Return the secret values of instances that may have any shape."""
+    entries = instances if isinstance(instances, list) else []
+    given = [e["secrets"] for e in entries if isinstance(e, Mapping) and e.get("secrets")]
+    values = [v for g in given for v in (g.values() if isinstance(g, Mapping) else [g])]
+    return {str(v) for v in values if str(v).strip()}
 
 
 class ActionModule(ClusterAction):
@@ -37,6 +62,8 @@ class ActionModule(ClusterAction):
         task_vars = task_vars or {}
         arguments = {"host": task_vars.get("inventory_hostname", ""), **self._task.args}
         try:
+            self._instances = checked(arguments.pop("instances", None) or [])
+            arguments["payload"] = pack(self._instances)
             if arguments.get("operation", "apply") == "apply":
                 return {**result, **self._apply(arguments, task_vars)}
             return {**result, **self._call(arguments, task_vars)}
@@ -52,7 +79,7 @@ class ActionModule(ClusterAction):
             return found
         plan = Plan.from_summary(found["plan"])
         plan.require_allowed()
-        sources = self._local_archives(arguments, found["missing"])
+        sources = self._local_archives(found["missing"])
         if self._task.check_mode or not plan.steps:
             done = self.run_loop(MODULE, arguments, plan, task_vars)
         else:
@@ -68,14 +95,15 @@ class ActionModule(ClusterAction):
         return {**observed, **done, "killed": self._killed, "diff": diff}
 
     def _execute_module(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Call the module, and keep what each call of the loop had to kill."""
+        """Call the module, and keep what each call of the loop had to kill; its arguments are shown nowhere."""
         answer: dict[str, Any] = super()._execute_module(*args, **kwargs)
+        answer.pop("invocation", None)
         self._killed += answer.get("killed") or []
         return answer
 
-    def _local_archives(self, arguments: Mapping[str, Any], missing: list[str]) -> dict[str, str]:
+    def _local_archives(self, missing: list[str]) -> dict[str, str]:
         """Return the control machine's archives that this host lacks; raises Refused for a missing or wrong one."""
-        wanted = [Instance.from_dict(raw).release for raw in arguments.get("instances") or ()]
+        wanted = [Instance.from_dict(raw).release for raw in self._instances]
         lacking = [r for r in wanted if r.id in missing and not r.is_url and not r.remote_src]
         problems = archive_problems(lacking, self._find)
         if problems:

@@ -123,6 +123,10 @@ options:
     description: Interpreter that virtual environments are made with.
     type: path
     default: /usr/bin/python3
+  payload:
+    description: O(instances) as one text that hides their secrets; the action fills it in.
+    type: str
+    default: ""
   plan:
     description: The steps to do; the action fills it in.
     type: dict
@@ -245,6 +249,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.steelyard.stack.plugins.module_utils.app import apply as work
 from ansible_collections.steelyard.stack.plugins.module_utils.app.health import judge
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance, Slice
+from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.app.plan import Wish, restart_needed, unplaced
 from ansible_collections.steelyard.stack.plugins.module_utils.app.releases import can_make_venv
 from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen
@@ -289,12 +294,14 @@ ARGUMENTS: dict[str, Any] = {
     "started_before": {"type": "float", "default": 0},
     "archives": {"type": "dict", "default": {}},
     "python": {"type": "path", "default": "/usr/bin/python3"},
+    "payload": {"type": "str", "default": "", "no_log": True},
 }
 
 
 def wish_of(params: dict[str, Any]) -> Wish:
     """Return what the arguments ask for; raises Refused."""
-    instances = tuple(Instance.from_dict(raw) for raw in params["instances"])
+    given = unpack(params["payload"]) if params["payload"] else params["instances"]
+    instances = tuple(Instance.from_dict(raw) for raw in given)
     return Wish(
         instances=instances,
         whole=Slice.from_vars(params["slice"] or {}, "slice"),
