@@ -44,7 +44,8 @@ class ActionModule(ActionBase):
                 pools=pools,
                 app=_plans(task_vars, "__scale_app"),
                 firewall=_plans(task_vars, "__scale_firewall"),
-                retiring=_retiring(task_vars, fleet),
+                balancers=_balancers(task_vars, fleet, "present", "installed"),
+                retiring=_balancers(task_vars, fleet, "leaving", "installed", "leftovers"),
                 lease_left=any(a.get("held") for a in _answers(task_vars, "__lease_left").values()),
             )
             plan = scale.assemble(fleet, answers)
@@ -71,7 +72,7 @@ def _plans(task_vars: Mapping[str, Any], registered: str) -> dict[str, Plan]:
     return {name: Plan.from_summary(a["plan"]) for name, a in answers.items() if isinstance(a.get("plan"), Mapping)}
 
 
-def _retiring(task_vars: Mapping[str, Any], fleet: Fleet) -> tuple[str, ...]:
-    """Return the balancers that the inventory takes away and that still have nginx."""
+def _balancers(task_vars: Mapping[str, Any], fleet: Fleet, state: str, *shows: str) -> tuple[str, ...]:
+    """Return the balancers in this state that answered and show one of these: installed, leftovers."""
     seen = {name: a.get("balancer") or {} for name, a in _answers(task_vars, "__nginx_seen").items()}
-    return tuple(n for n, b in seen.items() if b.get("installed") and fleet.host(n).state_of("nginx") == "leaving")
+    return tuple(n for n, b in seen.items() if any(map(b.get, shows)) and fleet.host(n).state_of("nginx") == state)

@@ -23,8 +23,9 @@ from ansible_collections.steelyard.stack.plugins.module_utils.fingerprint import
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
 
-ADDING = frozenset({"add"})
 TAKING = frozenset({"drain", "remove"})
+MOVING = TAKING | {"add"}
+STOPPING = frozenset({"stop", "remove", "clean"})
 SHUTTING_OUT = frozenset({"remove_elements"})
 
 
@@ -36,10 +37,11 @@ def leaving(host: Host) -> bool:
 def hosts_to_look_at(fleet: Fleet, pool_plans: Iterable[Plan]) -> tuple[str, ...]:
     """Return, in inventory order, the hosts that must be read before a scaling plan can be made.
 
-    These are the hosts that a pool would gain, those that leave, those whose classes are in no pool (only
+    These are the hosts that a pool would gain or lose, those that leave, those whose classes are in no pool (only
     they know what runs there), and whoever lets one of them in by its firewall.
     """
-    moving = {s.args["host"] for p in pool_plans for s in p.steps if s.verb in ADDING}
+    names = {h.name for h in fleet.hosts}
+    moving = {s.args["host"] for p in pool_plans for s in p.steps if s.verb in MOVING} & names
     moving |= {h.name for h in fleet.hosts if leaving(h)}
     moving |= set(services.hosts_outside_pools(fleet))
     serving = set(hosts_serving(fleet, moving))
@@ -58,13 +60,15 @@ def hosts_serving(fleet: Fleet, moving: Iterable[str]) -> tuple[str, ...]:
 class Answers:
     """What the machines answered, as plans by host.
 
-    `retiring` are balancers that leave and still have nginx. `lease_left`: a killed run left its lease, which is
-    taken over and given back even when no step is left to do.
+    `balancers` serve: they answered, have nginx, and are neither leaving nor in maintenance. `retiring` are those that
+    leave and still have nginx. `lease_left`: a killed run left its lease, which is taken over and given back even
+    when no step is left to do.
     """
 
     pools: tuple[Plan, ...] = ()
     app: Mapping[str, Plan] = field(default_factory=dict)
     firewall: Mapping[str, Plan] = field(default_factory=dict)
+    balancers: tuple[str, ...] = ()
     retiring: tuple[str, ...] = ()
     lease_left: bool = False
 
@@ -83,12 +87,14 @@ def parts(fleet: Fleet, answers: Answers) -> dict[str, tuple[str, ...]]:
         own = []
         if host.name in answers.retiring:
             own.append("retire")
-        elif busy and "load_balancers" in host.groups and host.state_of("nginx") != "leaving":
+        elif busy and host.name in answers.balancers:
             own.append("balance")
         if leaving(host):
             own += ["leave"] if answers.has_steps(host.name) else []
         elif host.name in answers.app and answers.app[host.name].steps:
-            own.append("join")
+            stops = [s.verb in STOPPING for s in answers.app[host.name].steps]
+            own += ["join"] if not all(stops) else []
+            own += ["leave"] if any(stops) else []  # a port that the inventory took from a host that stays
             if somebody_leaves and host.name in answers.firewall and answers.firewall[host.name].steps:
                 own.append("serve")  # the role base, which prepares it, lets in who leaves until that is drained
         elif answers.has_steps(host.name):
@@ -109,13 +115,13 @@ def assemble(fleet: Fleet, answers: Answers) -> Plan:
     gates = _steps_of(answers.firewall, serving)
     opening = {name for s in gates if s.verb not in SHUTTING_OUT and s.verb != "persist" for name in s.hosts}
     steps = (
-        *_steps_of(answers.app, joining),
+        *(s for s in _steps_of(answers.app, joining) if s.verb not in STOPPING),
         *(s for s in gates if s.hosts[0] in opening and s.verb not in SHUTTING_OUT),
         *(s for s in members if s.verb not in TAKING),
         *(s for s in members if s.verb in TAKING),
-        *_steps_of(answers.app, leavers),
+        *(s for s in _steps_of(answers.app, leavers) if s.verb in STOPPING or leaving(fleet.host(s.hosts[0]))),
         *(s for s in gates if s.hosts[0] not in opening or s.verb in SHUTTING_OUT),
-        *_steps_of(answers.firewall, leavers),
+        *_steps_of(answers.firewall, (h for h in leavers if h not in serving)),
         *(_retire(host) for host in answers.retiring),
     )
     everything = (*answers.pools, *answers.app.values(), *answers.firewall.values())

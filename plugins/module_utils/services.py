@@ -30,6 +30,9 @@ def _slice_problems(fleet: Fleet) -> list[Problem]:
     return list(found)
 
 
+EXCUSED = ("maintenance", "leaving")
+"""States in which a whole machine need not answer."""
+
 _PROBLEMS: tuple[Callable[[Fleet], list[Problem]], ...] = (
     app.problems,
     _slice_problems,
@@ -114,9 +117,11 @@ _WANTED: Mapping[str, Callable[[Fleet, Host], Any]] = {
     "app_here": lambda fleet, host: bool(app.instances_of(fleet, host)),
     "app_instances": app.wanted_instances,
     "app_remove": lambda _fleet, host: host.state_of(app.SERVICE) == "leaving",
+    "excused_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if h.vars.get("steelyard_state") in EXCUSED],
     "firewall": lambda fleet, host: firewall.wanted_table(fleet, host, listeners(fleet, host)),
     "leaving_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if h.state_of(app.SERVICE) == "leaving"],
     "nginx_pools": nginx.wanted_pools_json,
+    "nginx_state": lambda _fleet, host: host.state_of(nginx.SERVICE),
     "peer_names": peer_names,
     "services": services_of,
 }

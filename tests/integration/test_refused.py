@@ -6,12 +6,15 @@ import pytest
 from support.rehearsal import Rehearsal
 from support.state import get
 
+from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
+
 pytestmark = pytest.mark.core
-STAMP = "curl -sf http://127.0.0.1:8080/steelyard/loaded/config"
+ASK = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8080/steelyard/loaded/config').read().decode())"
+STAMP = f'python3 -c "{ASK}"'
 
 
 def test_broken_configuration_is_refused_while_the_old_one_serves(fleet: Rehearsal, url: str) -> None:
-    files = "sha256sum /etc/nginx/nginx.conf /etc/nginx/steelyard/*/* /etc/nginx/steelyard/* 2>/dev/null"
+    files = "find /etc/nginx -type f -exec sha256sum {} +"
     before, loaded = fleet.shell("lb1", files), fleet.shell("lb1", STAMP)
     with fleet.edited("group_vars/all/nginx.yml") as content:
         content["nginx_pools"]["api"]["method"] = "hash $no_such_variable consistent"
@@ -66,9 +69,9 @@ def test_a_crash_between_writing_and_reloading_is_repaired(fleet: Rehearsal, url
         assert new != old
         swap = "rm -rf /root/new && mv /etc/nginx /root/new && mv /root/old /etc/nginx && systemctl reload nginx"
         fleet.shell("lb1", swap)
-        fleet.host("lb1").run("timeout 10 sh -c 'until %s | grep -q %s; do :; done'", STAMP, old)
+        wait_until(lambda: fleet.shell("lb1", STAMP), lambda seen: seen == old, 10, "nginx runs the old configuration")
         fleet.shell("lb1", "mv /etc/nginx /root/old && mv /root/new /etc/nginx && rm -rf /root/old")
-        assert fleet.shell("lb1", STAMP) == old, "nginx was to run the old configuration here"
+        assert fleet.shell("lb1", STAMP) == old
         repaired = fleet.play("site", "--tags", "nginx").ok()
         assert repaired.changed.keys() == {"lb1"}
         assert fleet.shell("lb1", STAMP) == new

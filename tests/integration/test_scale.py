@@ -6,9 +6,10 @@ import pytest
 from support.load import load
 from support.rehearsal import Rehearsal
 from support.runs import Run
-from support.state import assert_gone, assert_member, served_by
+from support.state import LEFTOVERS, assert_gone, assert_member, served_by
 
 pytestmark = pytest.mark.core
+MALLORY = {"SUDO_USER": "mallory"}
 
 
 def steps(plan: Run) -> list[str]:
@@ -48,18 +49,29 @@ def test_out_and_in_under_load(spare: Rehearsal, url: str) -> None:
         assert report.failed == 0, report.text
 
 
-@pytest.mark.parametrize("place", ["task-name:Add what is new to every pool", "step:drain/api/api3:8000"])
-def test_killed_and_run_again(spare: Rehearsal, url: str, place: str) -> None:
-    """Two exact places: out, just before the pool changes; in, between drain and removal."""
+def test_check_mode_on_a_bare_machine_changes_nothing(spare: Rehearsal) -> None:
+    dry = spare.play("site", "--check", "--diff").ok()
+    assert "api3" in dry.stats
+    assert spare.shell("api3", LEFTOVERS).strip() == ""
+    assert "inet steelyard" not in spare.shell("api3", "nft list tables")
+
+
+def test_killed_then_finished_and_nobody_else_in_between(spare: Rehearsal, url: str) -> None:
+    """Two exact places: out, just before the pools change; in, between drain and removal. And a second operator."""
     with load(f"{url}/quotes") as report:
-        if place.startswith("step:drain"):
-            spare.play("scale").ok()
-            spare.mark("api", "api3", steelyard_state="leaving")
-        killed = spare.play("scale", kill=place)
+        killed = spare.play("scale", kill="task-name:Add what is new to every pool")
         assert killed.code == -9, killed.output
+        other = spare.play("scale", env=MALLORY)
+        assert other.code == 2
+        assert "exit_code: 4" in other.output
+        assert "unlock.yml" in other.output
         spare.play("scale").ok()
-        if place.startswith("step:drain"):
-            assert_gone(spare, "api3")
-        else:
-            assert_member(spare, "api3")
+        assert_member(spare, "api3")
+
+        spare.mark("api", "api3", steelyard_state="leaving")
+        killed = spare.play("scale", kill="step:drain/api/api3:8000")
+        assert killed.code == -9, killed.output
+        spare.play("unlock", env=MALLORY).ok()
+        spare.play("scale", env=MALLORY).ok()
+        assert_gone(spare, "api3")
     assert report.failed == 0, report.text

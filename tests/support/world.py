@@ -82,6 +82,7 @@ class World:
             pools=(pools,),
             app={n: app_plan.make_plan(self.apps[n], self.wish(n)) for n in names if n in self.apps},
             firewall={n: self.firewall_plan(n) for n in names},
+            balancers=tuple(n for n in self.balancers if self.fleet.host(n).state_of("nginx") == "present"),
         )
 
     def wish(self, host: str) -> app_plan.Wish:

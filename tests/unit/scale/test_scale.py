@@ -38,19 +38,22 @@ def plan_of(service: str, cluster: str, raw: dict[str, Any]) -> Plan:
     return Plan(service, cluster, steps, refusals, tuple(raw.get("notes", ())), raw.get("fingerprint", "f"))
 
 
-def answers_of(seen: dict[str, Any]) -> scale.Answers:
+def answers_of(fleet: Fleet, seen: dict[str, Any]) -> scale.Answers:
     of_hosts = {
         service: {host: plan_of(service, host, raw) for host, raw in seen.get(service, {}).items()}
         for service in ("app", "firewall")
     }
     pools = tuple(plan_of("nginx", "main", raw) for raw in seen.get("pools", ()))
-    return scale.Answers(pools, **of_hosts, retiring=tuple(seen.get("retiring", ())),
+    present = [h.name for h in fleet.group("load_balancers") if h.state_of("nginx") == "present"]
+    balancers = tuple(seen.get("balancers", present))
+    return scale.Answers(pools, **of_hosts, balancers=balancers, retiring=tuple(seen.get("retiring", ())),
                          lease_left=seen.get("lease_left", False))  # fmt: skip
 
 
 @pytest.mark.parametrize("case", load_cases(CASES))
 def test_case(case: dict[str, Any]) -> None:
-    fleet, answers = make_fleet(**case["fleet"]), answers_of(case["seen"])
+    fleet = make_fleet(**case["fleet"])
+    answers = answers_of(fleet, case["seen"])
     plan = scale.assemble(fleet, answers)
     found = {
         "look": list(scale.hosts_to_look_at(fleet, answers.pools)),
@@ -156,9 +159,9 @@ def test_the_plan_holds_every_service_steps_once_and_in_order(world: World) -> N
 def test_a_plan_is_another_when_a_service_plan_is() -> None:
     fleet = make_fleet(lb1="present", api1="present")
     raw = {"pools": [{"steps": ["add api1 on lb1"], "fingerprint": "a"}]}
-    one = scale.assemble(fleet, answers_of(raw))
+    one = scale.assemble(fleet, answers_of(fleet, raw))
     raw["pools"][0]["fingerprint"] = "b"
-    other = scale.assemble(fleet, answers_of(raw))
+    other = scale.assemble(fleet, answers_of(fleet, raw))
     assert one.steps == other.steps
     assert one.fingerprint != other.fingerprint
     assert Plan.from_summary(one.summary()) == one
