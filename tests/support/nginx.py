@@ -10,9 +10,14 @@ from ansible_collections.steelyard.stack.plugins.module_utils.errors import Stee
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.apply import Applier
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.client import Client, read_balancer
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import Member, Pool
-from ansible_collections.steelyard.stack.plugins.module_utils.nginx.parse import Process
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.parse import Connection, Process, answered_by
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.plan import make_plan
-from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import Balancer, Server, members_digest
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import (
+    Balancer,
+    Server,
+    endpoint_of,
+    members_digest,
+)
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.undo import UndoNotes
 
@@ -76,7 +81,7 @@ class Transaction:
 
 
 class FakeNginx(Client):
-    """An nginx in memory; `connections` to drained members end as the clock goes on."""
+    """An nginx in memory; connections to drained members end as the clock goes on. `names` is its DNS."""
 
     def __init__(self, notes: UndoNotes, clock: Clock, **pools: Sequence[Server]) -> None:
         super().__init__(notes=notes)
@@ -87,6 +92,7 @@ class FakeNginx(Client):
         self.sick: set[str] = set()
         self.unreached: set[str] = set()
         self.silent_at: dict[str, float] = {}
+        self.names: dict[str, set[str]] = {}
         self.reloads = self.writes = self.requests = self.old = 0
         self.pids = [100, 101]
         self.invalid = self.deaf = False
@@ -119,9 +125,14 @@ class FakeNginx(Client):
         return members_digest(self.running[pool])
 
     def through(self, pool: str) -> tuple[str, str]:
+        """Answer with $upstream_addr as nginx writes it: never a name, and one peer for each address of a name."""
         serving = [s for s in self.running[pool] if s.serves and s.endpoint not in self.unreached]
+        peers = [endpoint_of(a, s.port) for s in serving for a in self.addresses(s.address)]
         self.requests += 1
-        return (serving[self.requests % len(serving)].endpoint, "") if serving else ("", "HTTP 502")
+        return (answered_by(peers[self.requests % len(peers)]), "") if peers else ("", "HTTP 502")
+
+    def addresses(self, name: str) -> frozenset[str]:
+        return frozenset(self.names[name]) if name in self.names else super().addresses(name)
 
     def ask(self, address: str, port: int, path: str, host: str = "") -> str:
         return "connection refused" if f"{address}:{port}" in self.sick else ""
@@ -130,22 +141,27 @@ class FakeNginx(Client):
         old = [Process(900 + n, 1, "old") for n in range(self.old)]
         return (Process(1, 0, "master"), *(Process(p, 1, "worker") for p in self.pids), *old)
 
-    def connections(self, pools: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-        def count(server: Server) -> int:
-            return int(self.clock() < self.silent_at.get(server.endpoint, 0.0))
+    def sockets(self) -> tuple[Connection, ...]:
+        open_to = [e.rpartition(":") for e, end in self.silent_at.items() if self.clock() < end]
+        return tuple(Connection(address.strip("[]"), int(port), 1, 33) for address, _colon, port in open_to)
 
-        return {pool: {s.endpoint: count(s) for s in servers} for pool, servers in pools.items()}
+    def worker_uid(self) -> int:
+        return 33
 
 
 class Scene:
     """Pools as wanted, a fake nginx with what there is, and calls of the module over them."""
 
-    def __init__(self, notes: UndoNotes, *states: str, there: Sequence[int] = (1, 2), **options: Any) -> None:
-        members = tuple(Member(f"api{n}", f"10.0.0.{n}", 8000, state) for n, state in enumerate(states, 1))
+    def __init__(
+        self, notes: UndoNotes, *states: str, there: Sequence[int] = (1, 2),
+        addresses: Mapping[int, str] | None = None, **options: Any,
+    ) -> None:  # fmt: skip
+        self.clock = Clock()
+        at = addresses or {}
+        members = tuple(Member(f"api{n}", at.get(n, f"10.0.0.{n}"), 8000, s) for n, s in enumerate(states, 1))
         self.pool = Pool("api", "api", members, health="/readyz", **options)
         up = Pool("api", "api", tuple(Member(m.host, m.address, m.port) for m in members))
-        self.clock = Clock()
-        self.nginx = FakeNginx(notes, self.clock, api=[s for s in up.servers() if int(s.address[-1]) in there])
+        self.nginx = FakeNginx(notes, self.clock, api=[s for n, s in enumerate(up.servers(), 1) if n in there])
 
     def see(self) -> Balancer:
         return read_balancer(self.nginx, "lb1", (self.pool,))

@@ -166,9 +166,10 @@ class Applier:
         shares = sum(s.weight for s in target[pool.name] if s.serves) / after.weight
         end = self._clock() + TRAFFIC_DEADLINE
         answered: set[str] = set()
+        places = self._client.places(after)
         for _try in range(int(TRIES_A_SHARE * shares) + 1):
             by, wrong = self._client.through(pool.name)
-            if by == after.endpoint and not wrong:
+            if by in places and not wrong:
                 return
             answered.add(f"{by} {wrong}".strip())
             if self._clock() > end:

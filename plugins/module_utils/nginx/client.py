@@ -22,6 +22,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import
     Balancer,
     SeenPool,
     Server,
+    endpoint_of,
     loaded_file,
     loaded_path,
     members_digest,
@@ -91,7 +92,10 @@ class Client:
         return parse.stub_status(body) if status == 200 else None
 
     def through(self, pool: str) -> tuple[str, str]:
-        """Send one request through this balancer; return who answered it, and what was wrong (empty: nothing)."""
+        """Send one request through this balancer; return who answered it, and what was wrong (empty: nothing).
+
+        Who answered is an endpoint by IP address, one of the member's `places`.
+        """
         status, body, by = self._get(*self._status, through_path(pool))
         wrong = "" if status and status not in _GATEWAY_ERRORS else f"HTTP {status}" if status else body
         return parse.answered_by(by), wrong
@@ -113,18 +117,36 @@ class Client:
 
     def connections(self, pools: Mapping[str, Iterable[Server]]) -> dict[str, dict[str, int]]:
         """Count by pool and endpoint the connections that this host's nginx has open to the members."""
+        seen = self.sockets()
+        places = {
+            pool: {s.endpoint: [(a, s.port) for a in self.addresses(s.address)] for s in servers}
+            for pool, servers in pools.items()
+        }
+        uid = self.worker_uid()
+        return {pool: parse.open_to(seen, endpoints, uid) for pool, endpoints in places.items()}
+
+    def places(self, server: Server) -> frozenset[str]:
+        """Return the endpoints, by IP address, that nginx may reach a member at; raises SteelyardError."""
+        return frozenset(endpoint_of(address, server.port) for address in self.addresses(server.address))
+
+    def addresses(self, name: str) -> frozenset[str]:
+        """Return the IP addresses behind a member's address, which may be a name; raises SteelyardError."""
+        try:
+            found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        except OSError as error:
+            remedy = "correct the name's records, or give the host steelyard_address"
+            raise SteelyardError("a member's address resolves on the balancer", f"{name}: {error}", remedy) from error
+        return frozenset(parse.on_the_wire(str(info[4][0])) for info in found)
+
+    def sockets(self) -> tuple[parse.Connection, ...]:
+        """Return every TCP connection of this host."""
         seen: list[parse.Connection] = []
         for name in ("tcp", "tcp6"):
             with contextlib.suppress(FileNotFoundError):  # no IPv6
                 seen += parse.connections(Path(f"/proc/net/{name}").read_text(encoding="ascii"))
-        places = {
-            pool: {s.endpoint: [(a, s.port) for a in _addresses(s.address)] for s in servers}
-            for pool, servers in pools.items()
-        }
-        uid = self._worker_uid()
-        return {pool: parse.open_to(seen, endpoints, uid) for pool, endpoints in places.items()}
+        return tuple(seen)
 
-    def _worker_uid(self) -> int | None:
+    def worker_uid(self) -> int | None:
         """Return the user that nginx's workers run as; None when none runs."""
         for process in self.processes():
             if process.kind != "master":
@@ -212,15 +234,6 @@ def _processes() -> Iterator[parse.Process]:
             found = parse.process(int(entry.name), stat, command)
             if found is not None:
                 yield found
-
-
-def _addresses(name: str) -> tuple[str, ...]:
-    """Return the addresses behind a member's address, which may be a name; raises SteelyardError."""
-    try:
-        return tuple({str(info[4][0]) for info in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
-    except OSError as error:
-        remedy = "correct the name's records, or give the host steelyard_address"
-        raise SteelyardError("a member's address resolves on the balancer", f"{name}: {error}", remedy) from error
 
 
 def _words(error: Exception) -> str:

@@ -23,7 +23,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.nginx.options impo
     Options,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.sites import Listen, Site
-from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import Server, endpoint_of
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import Server, canonical, endpoint_of
 from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_duration, parse_size
 from ansible_collections.steelyard.stack.plugins.module_utils.validate import check
 
@@ -169,7 +169,7 @@ def _members(fleet: Fleet, class_name: str) -> tuple[tuple[Member, ...], str]:
 def _member(host: Host, instance: Instance) -> Member:
     weight = _at_least(1)(host.vars.get("nginx_weight", 1), f"{host.name}: nginx_weight")
     backup = str(host.vars.get("nginx_backup", False)).lower() in ("true", "yes", "1", "on")
-    return Member(host.name, instance.address, instance.port, STATES[instance.state], weight, backup)
+    return Member(host.name, canonical(instance.address), instance.port, STATES[instance.state], weight, backup)
 
 
 def read_pool(fleet: Fleet, name: object, raw: object) -> Pool:

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
-from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import Server
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import Server, canonical, endpoint_of
 from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_duration
 
 # include/net/tcp_states.h. Our side has not closed yet: ESTABLISHED, SYN_SENT, SYN_RECV, CLOSE_WAIT. In every other
 # state nginx is done with the connection (FIN_WAIT, LAST_ACK, CLOSING, TIME_WAIT), and the member may go.
 OPEN_STATES = frozenset({0x01, 0x02, 0x03, 0x08})
-_V4_IN_V6 = bytes(10) + b"\xff\xff"
 _TIME = re.compile(r"^\d+(ms|s|m|h|d|w)?$")
 
 
@@ -93,7 +92,7 @@ def _server(endpoint: str, parameters: Iterable[str], host: str) -> Server:
             known[name] = int(parse_duration(value))
         else:
             extra.append(word)
-    return Server(address.strip("[]"), int(port), **known, extra=tuple(extra), host=host)
+    return Server(canonical(address.strip("[]")), int(port), **known, extra=tuple(extra), host=host)
 
 
 def connections(text: str) -> tuple[Connection, ...]:
@@ -111,9 +110,14 @@ def _address(text: str) -> str:
     """Return the address that the kernel prints as native 32-bit words (little-endian here, as on all Debian hosts)."""
     words = [int(text[i : i + 8], 16) for i in range(0, len(text), 8)]
     raw = struct.pack(f"<{len(words)}I", *words)
-    if len(raw) == 16 and raw.startswith(_V4_IN_V6):
-        raw = raw[12:]
-    return str(ipaddress.ip_address(raw))
+    return on_the_wire(str(ipaddress.ip_address(raw)))
+
+
+def on_the_wire(address: str) -> str:
+    """Return an IP address as the one that packets carry, in its canonical text: ::ffff:192.0.2.1 is 192.0.2.1."""
+    text = canonical(address.partition("%")[0])
+    mapped = ipaddress.IPv6Address(text).ipv4_mapped if ":" in text else None
+    return str(mapped or text)
 
 
 def open_to(
@@ -167,5 +171,12 @@ def version(text: str) -> tuple[int, ...]:
 
 
 def answered_by(header: str) -> str:
-    """Return the endpoint that answered, from $upstream_addr: after retries it lists every one that was tried."""
-    return re.split(r", | : ", header.strip())[-1].strip()
+    """Return the endpoint that answered, from $upstream_addr: after retries it lists every one that was tried.
+
+    nginx names it by its address, never by the name in the members file; the address is returned in canonical text.
+    """
+    last = re.split(r", | : ", header.strip())[-1].strip()
+    address, _colon, port = last.rpartition(":")
+    if not port.isdigit() or not address:
+        return last
+    return endpoint_of(on_the_wire(address.strip("[]")), int(port))

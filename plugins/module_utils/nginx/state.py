@@ -8,9 +8,18 @@ Also the text of the two files that a pool has on a balancer. Pure: no Ansible.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
+
+
+def canonical(address: str) -> str:
+    """Return an IP address in its one canonical text (RFC 5952); a name as it is."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
 
 
 def endpoint_of(address: str, port: int) -> str:

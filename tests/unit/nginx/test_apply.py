@@ -51,6 +51,39 @@ def test_add_is_taken_back_when_no_request_reaches_the_member(notes: UndoNotes) 
     assert scene.nginx.running == scene.nginx.files
 
 
+@pytest.mark.parametrize(
+    ("address", "resolved"),
+    [
+        ("api3.example", {"10.0.0.3"}),
+        ("api3.example", {"10.0.0.3", "2001:db8::3"}),
+        ("2001:0db8:0::0003", {}),
+        ("::ffff:10.0.0.3", {}),
+    ],
+)
+def test_a_member_by_name_or_in_other_words_is_proved_by_its_address(
+    notes: UndoNotes, address: str, resolved: set[str]
+) -> None:
+    scene = Scene(notes, "up", "up", "up", addresses={3: address})
+    scene.nginx.names = {"api3.example": resolved}
+    assert scene.call(scene.plan()).remaining == []
+    assert scene.lines() == ["api1", "api2", "api3"]
+
+
+@pytest.mark.parametrize(
+    ("address", "peer"),
+    [("api2.example", "10.0.0.9"), ("2001:0db8:0::0002", "[2001:db8::2]"), ("::ffff:10.0.0.9", "10.0.0.9")],
+)
+def test_connections_to_a_member_by_name_or_in_other_words_are_waited_for(
+    notes: UndoNotes, address: str, peer: str
+) -> None:
+    scene = Scene(notes, "up", "removed", addresses={2: address})
+    scene.nginx.names = {"api2.example": {"10.0.0.9"}}
+    scene.nginx.silent_at = {f"{peer}:8000": scene.clock() + 4}
+    scene.call(scene.plan())
+    assert scene.clock() >= 1004
+    assert scene.lines() == ["api1"]
+
+
 def test_a_method_that_binds_clients_needs_no_traffic(notes: UndoNotes) -> None:
     scene = Scene(notes, "up", "up", "up", method="ip_hash")
     scene.nginx.unreached = {"10.0.0.3:8000"}

@@ -54,6 +54,11 @@ def test_a_pool_asks_its_members_whether_they_are_ready() -> None:
     assert (pool.health, pool.drain_deadline) == ("/readyz", 120)
 
 
+def test_an_address_is_written_in_its_canonical_text() -> None:
+    (pool,) = model.wanted_pools(fleet(POOLS, {"api1": {"ansible_host": "2001:0DB8:0::0001"}}))
+    assert pool.members[0].endpoint == "[2001:db8::1]:8000"
+
+
 def test_pools_survive_json() -> None:
     found = fleet(POOLS, {})
     (raw,) = model.wanted_pools_json(found, found.host("lb1"))

@@ -120,6 +120,11 @@ def test_members() -> None:
     assert [s.host for s in parse.members(text)] == ["api1", ""]
 
 
+def test_a_member_is_known_by_the_canonical_text_of_its_address() -> None:
+    (server,) = parse.members("server [2001:0DB8:0::0001]:80;")
+    assert server.endpoint == "[2001:db8::1]:80"
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -163,7 +168,15 @@ def test_digest_is_of_what_counts(lines: list[Server], random: object) -> None:
 
 @pytest.mark.parametrize(
     ("header", "who"),
-    [("10.0.0.1:80", "10.0.0.1:80"), ("10.0.0.1:80, 10.0.0.2:80", "10.0.0.2:80"), ("", ""), ("a:1 : b:2", "b:2")],
+    [
+        ("10.0.0.1:80", "10.0.0.1:80"),
+        ("10.0.0.1:80, 10.0.0.2:80", "10.0.0.2:80"),
+        ("", ""),
+        ("a:1 : b:2", "b:2"),
+        ("unix:/run/x", "unix:/run/x"),
+        ("[2001:DB8:0::1]:80", "[2001:db8::1]:80"),
+        ("[::ffff:10.0.0.1]:80", "10.0.0.1:80"),
+    ],
 )
 def test_answered_by(header: str, who: str) -> None:
     assert parse.answered_by(header) == who
