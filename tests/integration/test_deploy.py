@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from support.rehearsal import Rehearsal
 from support.state import served_by
+from websockets.sync.client import connect
 
 pytestmark = pytest.mark.core
 
@@ -19,6 +22,11 @@ def started_at(fleet: Rehearsal) -> dict[str, str]:
 
 def test_requests_reach_every_api_host(fleet: Rehearsal, url: str) -> None:
     assert served_by(url).keys() == {"api1", "api2"}
+
+
+def test_a_websocket_goes_through_the_balancer(fleet: Rehearsal, url: str) -> None:
+    with connect(f"{url.replace('http', 'ws')}/ws", open_timeout=10) as socket:
+        assert json.loads(socket.recv(timeout=15)), "no quote came through"
 
 
 def test_second_run_changes_nothing_and_restarts_nothing(fleet: Rehearsal) -> None:
