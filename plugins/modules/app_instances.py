@@ -242,11 +242,19 @@ summary:
   sample: ""
 """
 
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app import apply as work
+from ansible_collections.steelyard.stack.plugins.module_utils.app.arguments import INSTANCE, SLICE
+from ansible_collections.steelyard.stack.plugins.module_utils.app.claim import (
+    PATIENCE,
+    WAITING,
+    claimed,
+    require_patience,
+)
 from ansible_collections.steelyard.stack.plugins.module_utils.app.health import judge
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance, Slice
 from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import unpack
@@ -257,31 +265,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.cluster import LOO
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 
-RELEASE = {
-    "version": {"type": "str", "required": True},
-    "src": {"type": "str", "required": True},
-    "checksum": {"type": "str", "required": True},
-    "check": {"type": "list", "elements": "str", "default": []},
-    "remote_src": {"type": "bool", "default": False},
-}
-INSTANCE = {
-    **{name: {"type": "str", "required": True} for name in ("class_name", "host", "address", "bind_address")},
-    "port": {"type": "int", "required": True},
-    "state": {"type": "str", "choices": ["present", "maintenance", "leaving"], "default": "present"},
-    "release": {"type": "dict", "required": True, "options": RELEASE},
-    "command": {"type": "list", "elements": "str", "required": True},
-    "check": {"type": "list", "elements": "str", "default": []},
-    "health": {"type": "str", "default": ""},
-    "readiness": {"type": "str", "default": ""},
-    "environment": {"type": "dict", "default": {}},
-    "secrets": {"type": "dict", "default": {}, "no_log": True},
-    "cpu_quota": {"type": "float", "default": 0},
-    "memory_max": {"type": "int", "default": 0},
-    "stop_deadline": {"type": "float", "default": 20},
-    "start_deadline": {"type": "float", "default": 30},
-    "keep_releases": {"type": "int", "default": 3},
-}
-SLICE = {"cpu_quota": {"type": "str", "default": "0"}, "memory_max": {"type": "str", "default": "0"}}
 ARGUMENTS: dict[str, Any] = {
     **LOOP_ARGUMENTS,
     "operation": {"type": "str", "choices": ["read", "apply", "health"], "default": "apply"},
@@ -337,20 +320,46 @@ def read(wish: Wish, python: str) -> dict[str, Any]:
 
 
 def apply(wish: Wish, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Do the given steps, or, called without the action, all of them."""
+    """Do the given steps, or, called without the action, all of them; one run at a time."""
+    given = Plan.from_summary(params["plan"]) if params["plan"] else None
+    if check_mode:
+        return planned(wish, given)
+    begun = time.monotonic()
+    with claimed((params["lease"] or {}).get("run", ""), params["budget"]) as claim:
+        if claim is None:
+            require_patience(params["waited"] if given else PATIENCE)
+            rest = [s.id for s in given.steps] if given else []
+            return {"changed": False, "applied": [], "remaining": rest, "progress": WAITING, "killed": []}
+        now = time.monotonic()
+        waited = claim.working(params["waited"], now)
+        hold = (claim.file,)
+        executor = work.Executor(wish, params["archives"], params["python"], waited=waited, hold=hold)
+        return do(executor, given, params["budget"] - (now - begun))
+
+
+def planned(wish: Wish, given: Plan | None) -> dict[str, Any]:
+    """Return what would be done."""
     seen, fresh = work.read(wish)
     fresh.require_allowed()
-    given = Plan.from_summary(params["plan"]) if params["plan"] else fresh
-    if check_mode or not given.steps:
-        return {
-            "changed": bool(given.steps), "plan": given.summary(), "applied": [],
-            "remaining": [s.id for s in given.steps], "diff": work.diffs(seen, wish, given), **observed(seen, wish),
-        }  # fmt: skip
-    executor = work.Executor(wish, params["archives"], params["python"], params["waited"])
+    plan = given or fresh
+    return {
+        "changed": bool(plan.steps), "plan": plan.summary(), "applied": [],
+        "remaining": [s.id for s in plan.steps], "diff": work.diffs(seen, wish, plan), **observed(seen, wish),
+    }  # fmt: skip
+
+
+def do(executor: work.Executor, given: Plan | None, budget: float) -> dict[str, Any]:
+    """Do the steps while the host is ours."""
+    wish = executor.wish
+    _seen, fresh = work.read(wish)
+    fresh.require_allowed()
+    steps = (given or fresh).steps
+    if not steps:
+        return planned(wish, given)
     try:
-        done = do_steps(given.steps, executor.execute, budget=params["budget"])
+        done = do_steps(steps, executor.execute, budget=budget)
     except SteelyardError as err:
-        rest = [s.id for s in given.steps if s.id not in executor.done]
+        rest = [s.id for s in steps if s.id not in executor.done]
         partly = {"changed": bool(executor.done), "applied": executor.done, "remaining": rest}
         return {"failed": True, "msg": str(err), **err.details, **partly, "killed": executor.killed}
     result = {**done.as_dict(), "killed": executor.killed}

@@ -15,7 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.steelyard.stack.plugins.module_utils import durable
-from ansible_collections.steelyard.stack.plugins.module_utils.app import client, parse, releases, unit_files
+from ansible_collections.steelyard.stack.plugins.module_utils.app import (
+    claim,
+    client,
+    parse,
+    releases,
+    unit_files,
+)
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import ROOT, Instance, Release
 from ansible_collections.steelyard.stack.plugins.module_utils.app.plan import Wish, file_changes, make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen
@@ -39,7 +45,7 @@ class Executor:
     """Works on one host for one wish.
 
     `archives` are local copies of releases, by id. `waited` is how long the first step has been under way in
-    earlier calls, in seconds. `killed` are the ports that had to be killed because they did not stop in time,
+    earlier calls, in seconds. `hold` are files that builds keep open: the claim on the host. `killed` are the ports that had to be killed because they did not stop in time,
     `done` the ids of the finished steps.
     """
 
@@ -47,6 +53,7 @@ class Executor:
     archives: Mapping[str, str] = field(default_factory=dict)
     python: str = releases.PYTHON
     waited: float = 0
+    hold: tuple[int, ...] = ()
     killed: list[int] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
 
@@ -94,7 +101,7 @@ class Executor:
             return
         checks = sorted({i.check for i in self.wish.placed if i.release.id == name and i.check})
         with tempfile.TemporaryDirectory(prefix="steelyard-release-") as private:
-            releases.install(release, self._archive(release, Path(private)), checks, self.python)
+            releases.install(release, self._archive(release, Path(private)), checks, self.python, self.hold)
 
     def _archive(self, release: Release, private: Path) -> Path:
         if release.is_url:
@@ -320,6 +327,7 @@ class Executor:
         for shared in (os.path.dirname(ROOT), os.path.dirname(unit_files.CONFIG_DIR), "/var/lib/steelyard/config"):
             with contextlib.suppress(OSError):  # other services may still have theirs there
                 os.rmdir(shared)
+        claim.forget()
         if client.account() == client.GECOS:
             client.run(["userdel", unit_files.USER])
 

@@ -46,10 +46,15 @@ class Probe:
     saw: str
 
 
-def run(argv: Sequence[str], timeout: float = 60, check: bool = True) -> str:
-    """Run an argument list and return its output; raises CommandFailed with what it said."""
+def run(argv: Sequence[str], timeout: float = 60, check: bool = True, hold: Sequence[int] = ()) -> str:
+    """Run an argument list and return its output; raises CommandFailed with what it said.
+
+    `hold` are files that the command keeps open until it ends, even when this process is killed.
+    """
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=timeout, check=False)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, errors="replace", timeout=timeout, check=False, pass_fds=hold
+        )
     except FileNotFoundError as error:
         raise CommandFailed("the command is installed", argv[0], "install it first") from error
     except subprocess.TimeoutExpired as error:

@@ -33,7 +33,13 @@ from ansible_collections.steelyard.stack.plugins.module_utils.app.client import 
     run,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import ROOT, Release
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import (
+    Locked,
+    Problem,
+    Refused,
+    SteelyardError,
+)
+from ansible_collections.steelyard.stack.plugins.module_utils.process import Process, is_alive, this_process
 
 PYTHON = "/usr/bin/python3"
 BUILD_DEADLINE = 600.0
@@ -81,17 +87,22 @@ def archive_problems(wanted: Iterable[Release], find: Callable[[str], str | None
     return found
 
 
-def install(release: Release, archive: Path, checks: Sequence[Sequence[str]], python: str = PYTHON) -> None:
-    """Install a release from a local archive; raises Refused or ReleaseFailed, and then leaves nothing."""
+def install(
+    release: Release, archive: Path, checks: Sequence[Sequence[str]], python: str = PYTHON, hold: Sequence[int] = ()
+) -> None:
+    """Install a release from a local archive; raises Refused or ReleaseFailed, and then leaves nothing.
+
+    `hold` are files that the build keeps open: the claim on the host, which must outlive a killed module. Raises
+    Locked when a process that still runs is making the release.
+    """
     require_checksum(archive, release)
     target = Path(release.path)
     _clear_unfinished(target)
     target.mkdir(parents=True, mode=0o755)
-    (target / PARTIAL_NOTE).touch(mode=0o600)
-    durable.fsync_directory(target)
+    durable.replace(target / PARTIAL_NOTE, json.dumps(this_process().as_dict()))
     try:
         wheel = _unpack(release, archive, target)
-        _build(release, target, wheel, python)
+        _build(release, target, wheel, python, hold)
         _settle_modes(target)
         for check in checks or ([_own_check(target)] if (target / "venv").is_dir() else []):
             _try(release, check)
@@ -107,7 +118,8 @@ def remove(name: str) -> None:
     """Remove a release; half removed it is an unfinished one."""
     target = Path(ROOT, "releases", name)
     if target.is_dir():
-        (target / PARTIAL_NOTE).touch(mode=0o600)
+        _require_abandoned(target)
+        durable.replace(target / PARTIAL_NOTE, json.dumps(this_process().as_dict()))
         (target / RELEASE_NOTE).unlink(missing_ok=True)
         shutil.rmtree(target)
 
@@ -119,7 +131,18 @@ def _clear_unfinished(target: Path) -> None:
     if not ours:
         remedy = "look what it is and move it away"
         raise Refused("a directory below releases/ was made by us", f"{target} has no note of ours", remedy)
+    _require_abandoned(target)
     shutil.rmtree(target)
+
+
+def _require_abandoned(target: Path) -> None:
+    """Raise Locked when the process that makes or removes this release still runs."""
+    try:
+        maker = Process.from_dict(json.loads((target / PARTIAL_NOTE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if is_alive(maker) and maker != this_process():
+        raise Locked("a release is made by one process", f"{maker} makes {target.name}", "run again when it has ended")
 
 
 def download(release: Release, directory: Path) -> Path:
@@ -191,7 +214,7 @@ def _hoist(target: Path) -> None:
     top.rmdir()
 
 
-def _build(release: Release, target: Path, wheel: str, python: str) -> None:
+def _build(release: Release, target: Path, wheel: str, python: str, hold: Sequence[int]) -> None:
     """Make the virtual environment, offline, where there are wheels."""
     wheels, requirements = target / "wheels", target / "requirements.txt"
     if not wheels.is_dir() or not (wheel or requirements.is_file()):
@@ -205,7 +228,7 @@ def _build(release: Release, target: Path, wheel: str, python: str) -> None:
     )  # fmt: skip
     try:
         for argv in commands:
-            run(argv, BUILD_DEADLINE)
+            run(argv, BUILD_DEADLINE, hold=hold)
     except CommandFailed as error:
         remedy = "put a wheel of everything it requires, for this Python, into wheels/ (and install python3-venv)"
         seen = error.problems[0].seen

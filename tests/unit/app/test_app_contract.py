@@ -9,6 +9,7 @@ import pytest
 import yaml
 from support.app_hosts import app_class, instances
 
+from ansible_collections.steelyard.stack.plugins.module_utils.app import arguments
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance
 from ansible_collections.steelyard.stack.plugins.module_utils.app.options import CLASS_OPTIONS, RELEASE_OPTIONS
 from ansible_collections.steelyard.stack.plugins.modules import app_instances
@@ -49,12 +50,12 @@ def test_examples_use_known_options() -> None:
 
 def test_an_instance_is_what_the_module_takes() -> None:
     (instance,) = instances({"api": app_class()})
-    assert set(instance.as_dict()) == set(app_instances.INSTANCE) == set(Instance.__dataclass_fields__)
-    assert set(instance.release.as_dict()) == set(app_instances.RELEASE)
+    assert set(instance.as_dict()) == set(arguments.INSTANCE) == set(Instance.__dataclass_fields__)
+    assert set(instance.release.as_dict()) == set(arguments.RELEASE)
 
 
 def test_secrets_are_marked() -> None:
-    assert app_instances.INSTANCE["secrets"]["no_log"] is True
+    assert arguments.INSTANCE["secrets"]["no_log"] is True
 
 
 @pytest.mark.parametrize("entry", ["main", "remove", "verify"])
