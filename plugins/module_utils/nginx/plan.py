@@ -98,14 +98,14 @@ class _Draft:
 
 def make_plan(wanted: Sequence[Pool], seen: Sequence[Balancer], cluster: str = "main") -> Plan:
     """Return what turns the pools that the balancers show into the wanted ones, or why nothing may be done."""
-    usable = [b for b in seen if b.reachable and b.installed]
+    usable = [b for b in seen if b.in_service]
     drafts = [draft for pool in wanted for draft in _drafts(pool, [b for b in usable if pool.name in b.pools])]
     steps = tuple(d.step() for d in sorted(drafts, key=lambda d: VERBS.index(d.verb)))
     return Plan(
         service=SERVICE,
         cluster=cluster,
         steps=steps,
-        refusals=(*_silent(seen), *_strangers(wanted, usable), *_capacity(wanted, usable, steps)),
+        refusals=(*_silent(seen), *_stopped(seen), *_strangers(wanted, usable), *_capacity(wanted, usable, steps)),
         notes=tuple(_notes(wanted, seen)),
         fingerprint=plan_fingerprint(wanted, steps),
     )
@@ -155,6 +155,17 @@ def _silent(seen: Iterable[Balancer]) -> Iterator[Refusal]:
         if not balancer.reachable and not balancer.excused:
             remedy = f"bring {balancer.host} back, or give it nginx_state: maintenance or leaving"
             yield Refusal("every balancer answers", f"{balancer.host} is unreachable", remedy)
+
+
+def _stopped(seen: Iterable[Balancer]) -> Iterator[Refusal]:
+    """Refuse to change members where no nginx runs: nothing there could load them, or prove them."""
+    for balancer in seen:
+        if balancer.in_service and not balancer.running:
+            remedy = (
+                f"start it (systemctl start nginx; its journal says why it stopped), "
+                f"or give {balancer.host} nginx_state: maintenance or leaving"
+            )
+            yield Refusal("every balancer runs nginx", f"nginx is stopped on {balancer.host}", remedy)
 
 
 def _strangers(wanted: Iterable[Pool], seen: Iterable[Balancer]) -> Iterator[Refusal]:
@@ -208,7 +219,10 @@ def _notes(wanted: Sequence[Pool], seen: Iterable[Balancer]) -> Iterator[str]:
             if balancer.excused:
                 yield f"{balancer.host} is unreachable and out of service: left as it is"
         elif not balancer.installed:
-            yield f"{balancer.host} has no nginx yet: site.yml creates it with these members"
+            if not balancer.excused:
+                yield f"{balancer.host} has no nginx yet: site.yml creates it with these members"
+        elif balancer.excused:
+            yield f"{balancer.host} is out of service: left as it is"
         else:
             names = {p.name for p in wanted}
             for missing in sorted(names - set(balancer.pools)):
@@ -236,7 +250,7 @@ def hold_plan(
                 if not release or line.down or (pool.name, member.endpoint) in balancer.held:
                     drafts.append(_Draft(verb, pool, member, after, {balancer.host: line}, [balancer.host]))
     steps = tuple(d.step() for d in drafts)
-    refusals = tuple(_capacity(wanted, [balancer], steps))
+    refusals = (*(_stopped([balancer]) if steps else ()), *_capacity(wanted, [balancer], steps))
     return Plan(SERVICE, cluster, steps, refusals, (), plan_fingerprint(wanted, steps))
 
 
@@ -306,7 +320,7 @@ def resume(saved: Plan, wanted: Sequence[Pool], seen: Sequence[Balancer]) -> Pla
         rule = "the inventory and this version are those that the plan was made from"
         raise StateMoved(rule, f"plan {saved.fingerprint}", "make a new plan, look at it, and run that")
     for balancer in seen:
-        if balancer.reachable and balancer.installed:
+        if balancer.in_service:
             pools = balancer.pools
             steps_passed(saved.steps, balancer.host, lambda p, e, of=pools: of.get(p, SeenPool()).server(e))  # type: ignore[misc]
     fresh = make_plan(wanted, seen, saved.cluster)

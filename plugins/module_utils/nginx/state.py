@@ -145,7 +145,7 @@ class SeenPool:
 class Balancer:
     """One load balancer as found; `held` are the members (pool, endpoint) with an open undo note.
 
-    `excused` is one that the inventory takes out of service: it may be silent.
+    `excused` is one that the inventory takes out of service: it may be silent, and its members are left as they are.
     """
 
     host: str
@@ -157,6 +157,11 @@ class Balancer:
     held: tuple[tuple[str, str], ...] = ()
     version: str = ""
     old_generations: int = 0
+
+    @property
+    def in_service(self) -> bool:
+        """Whether its members are changed with those of the others: it answers, has nginx, and is not excused."""
+        return self.reachable and self.installed and not self.excused
 
     def as_dict(self) -> dict[str, Any]:
         """Return it in JSON types."""

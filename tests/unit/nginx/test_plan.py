@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,9 @@ def fleets(draw: st.DrawFn) -> tuple[tuple[Pool, ...], tuple[Balancer, ...]]:
             ]  # fmt: skip
             held = tuple((name, m.endpoint) for m in members if draw(st.integers(0, 9)) == 0)
             found = SeenPool(tuple(lines), draw(st.integers(0, 4)) > 0)
-            seen[host] = Balancer(host, {**one.pools, name: found}, held=one.held + held)
+            seen[host] = replace(one, pools={**one.pools, name: found}, held=one.held + held)
+    seen["lb0"] = replace(seen["lb1"], host="lb0", excused=True, running=draw(st.booleans()))
+    seen["lb9"] = Balancer("lb9", installed=False, running=False, excused=draw(st.booleans()))
     return tuple(pools), tuple(seen.values())
 
 
@@ -115,6 +118,14 @@ def test_any_part_of_a_plan_done_goes_on_under_it(
 
 
 @given(fleets())
+def test_no_step_is_for_a_balancer_out_of_service_or_without_nginx(
+    fleet: tuple[tuple[Pool, ...], tuple[Balancer, ...]],
+) -> None:
+    for step in make_plan(*fleet).steps:
+        assert not {"lb0", "lb9"} & {*step.hosts, *step.args.get("before", {})}
+
+
+@given(fleets())
 def test_a_plan_adds_before_it_takes(fleet: tuple[tuple[Pool, ...], tuple[Balancer, ...]]) -> None:
     """And no allowed plan ever has fewer serving members on its way than the fewer of its start and its minimum."""
     wanted, seen = fleet
@@ -124,7 +135,7 @@ def test_a_plan_adds_before_it_takes(fleet: tuple[tuple[Pool, ...], tuple[Balanc
     if plan.refusals:
         return
     for one in seen:
-        for pool in wanted:
+        for pool in wanted if one.in_service else ():
             lowest = min(sum(s.serves for s in one.pools[pool.name].servers), pool.min_members)
             now = one
             for step in plan.for_host(one.host).steps:
@@ -202,6 +213,13 @@ def test_hold_refuses_what_would_hurt() -> None:
     assert [r.rule for r in hold_plan(wanted, seen[0], ["h0", "h1"], release=False).refusals] == [
         "a pool is never emptied"
     ]
+
+
+def test_hold_refuses_where_nginx_is_stopped_and_passes_who_has_nothing_to_hold() -> None:
+    wanted, seen, _ = grown()
+    stopped = replace(seen[0], running=False)
+    assert [r.rule for r in hold_plan(wanted, stopped, ["h0"], release=False).refusals] == ["every balancer runs nginx"]
+    assert hold_plan(wanted, stopped, ["other"], release=False).refusals == ()
 
 
 def test_phases_take_their_steps_alone() -> None:
