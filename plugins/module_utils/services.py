@@ -116,7 +116,8 @@ def services_of(fleet: Fleet, host: Host) -> list[str]:
 _WANTED: Mapping[str, Callable[[Fleet, Host], Any]] = {
     "app_here": lambda fleet, host: bool(app.instances_of(fleet, host)),
     "app_instances": app.wanted_instances,
-    "app_remove": lambda _fleet, host: host.state_of(app.SERVICE) == "leaving",
+    # Also on a host that stays: a class or a port that the inventory took from it is removed, after it was drained.
+    "app_remove": lambda _fleet, _host: True,
     "excused_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if h.vars.get("steelyard_state") in EXCUSED],
     "firewall": lambda fleet, host: firewall.wanted_table(fleet, host, listeners(fleet, host)),
     "leaving_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if h.state_of(app.SERVICE) == "leaving"],
