@@ -103,9 +103,9 @@ class ActionModule(ClusterAction):
 def _balancer(name: str, answer: Any, variables: Mapping[str, Any]) -> Balancer:
     """Return what one balancer answered; without an answer, that it is unreachable."""
     state = variables.get("nginx_state", variables.get("steelyard_state", "present"))
-    if not isinstance(answer, Mapping) or not isinstance(answer.get("balancer"), Mapping):
-        return Balancer(name, reachable=False, excused=state in OUT_OF_SERVICE)
-    return replace(Balancer.from_dict(answer["balancer"]), host=name, excused=state in OUT_OF_SERVICE)
+    answered = isinstance(answer, Mapping) and isinstance(answer.get("balancer"), Mapping)
+    found = Balancer.from_dict(answer["balancer"]) if answered else Balancer(name, reachable=False)
+    return replace(found, host=name, excused=state in OUT_OF_SERVICE, leaving=state == "leaving")
 
 
 def _ok_to_stop(args: Mapping[str, Any], wanted: tuple[Pool, ...]) -> dict[str, Any]:

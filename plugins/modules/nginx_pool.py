@@ -168,6 +168,7 @@ balancer:
     installed: true
     running: true
     excused: false
+    leaving: false
     version: 1.26.3
     old_generations: 0
     held: [[api, 192.0.2.12:8000]]

@@ -101,11 +101,13 @@ def make_plan(wanted: Sequence[Pool], seen: Sequence[Balancer], cluster: str = "
     usable = [b for b in seen if b.in_service]
     drafts = [draft for pool in wanted for draft in _drafts(pool, [b for b in usable if pool.name in b.pools])]
     steps = tuple(d.step() for d in sorted(drafts, key=lambda d: VERBS.index(d.verb)))
+    last = last_balancer_refusal(seen)
+    alive = (*_silent(seen), *_stopped(seen), *((last,) if last else ()))
     return Plan(
         service=SERVICE,
         cluster=cluster,
         steps=steps,
-        refusals=(*_silent(seen), *_stopped(seen), *_strangers(wanted, usable), *_capacity(wanted, usable, steps)),
+        refusals=(*alive, *_strangers(wanted, usable), *_capacity(wanted, usable, steps)),
         notes=tuple(_notes(wanted, seen)),
         fingerprint=plan_fingerprint(wanted, steps),
     )
@@ -166,6 +168,16 @@ def _stopped(seen: Iterable[Balancer]) -> Iterator[Refusal]:
                 f"or give {balancer.host} nginx_state: maintenance or leaving"
             )
             yield Refusal("every balancer runs nginx", f"nginx is stopped on {balancer.host}", remedy)
+
+
+def last_balancer_refusal(balancers: Iterable[Balancer]) -> Refusal | None:
+    """Refuse to let a balancer that serves leave while no other one in service runs: nobody would serve."""
+    seen = tuple(balancers)
+    going = ", ".join(b.host for b in seen if b.leaving and b.reachable and b.installed and b.running)
+    if not going or any(b.in_service and b.running for b in seen):
+        return None
+    remedy = "add another balancer with site.yml and lead the clients to it first, or keep this one"
+    return Refusal("a balancer leaves only while another one serves", f"{going} would be the last one to go", remedy)
 
 
 def _strangers(wanted: Iterable[Pool], seen: Iterable[Balancer]) -> Iterator[Refusal]:

@@ -146,6 +146,7 @@ class Balancer:
     """One load balancer as found; `held` are the members (pool, endpoint) with an open undo note.
 
     `excused` is one that the inventory takes out of service: it may be silent, and its members are left as they are.
+    `leaving` is one of these, which is to lose its nginx.
     """
 
     host: str
@@ -154,6 +155,7 @@ class Balancer:
     installed: bool = True
     running: bool = True
     excused: bool = False
+    leaving: bool = False
     held: tuple[tuple[str, str], ...] = ()
     version: str = ""
     old_generations: int = 0

@@ -18,6 +18,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.nginx.plan import 
     after_steps,
     hold_plan,
     in_phases,
+    last_balancer_refusal,
     make_plan,
     phase_of,
     resume,
@@ -220,6 +221,30 @@ def test_hold_refuses_where_nginx_is_stopped_and_passes_who_has_nothing_to_hold(
     stopped = replace(seen[0], running=False)
     assert [r.rule for r in hold_plan(wanted, stopped, ["h0"], release=False).refusals] == ["every balancer runs nginx"]
     assert hold_plan(wanted, stopped, ["other"], release=False).refusals == ()
+
+
+SERVES, GONE = Balancer("lb1"), Balancer("lb3", installed=False, running=False)
+LEAVES = Balancer("lb2", excused=True, leaving=True)
+
+
+@pytest.mark.parametrize(
+    ("balancers", "refused"),
+    [
+        ((SERVES, LEAVES), False),
+        ((LEAVES,), True),
+        ((LEAVES, replace(SERVES, excused=True)), True),
+        ((LEAVES, replace(SERVES, running=False)), True),
+        ((LEAVES, replace(SERVES, reachable=False)), True),
+        ((LEAVES, GONE), True),
+        ((replace(GONE, excused=True, leaving=True), GONE), False),
+        ((replace(LEAVES, reachable=False), GONE), False),
+        ((replace(SERVES, excused=True),), False),
+    ],
+)
+def test_the_last_balancer_that_serves_does_not_leave(balancers: tuple[Balancer, ...], refused: bool) -> None:
+    found = last_balancer_refusal(balancers)
+    assert (found is not None) is refused
+    assert (found in make_plan((), balancers).refusals) is refused
 
 
 def test_phases_take_their_steps_alone() -> None:

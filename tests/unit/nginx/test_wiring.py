@@ -78,17 +78,26 @@ def test_sites_go_from_variable_to_listen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "variables", "reachable", "excused"),
+    ("answer", "variables", "reachable", "excused", "leaving"),
     [
-        ({"unreachable": True}, {}, False, False),
-        (None, {"nginx_state": "maintenance"}, False, True),
-        ({"failed": True}, {"steelyard_state": "leaving"}, False, True),
-        ({"balancer": Balancer("x").as_dict()}, {}, True, False),
+        ({"unreachable": True}, {}, False, False, False),
+        (None, {"nginx_state": "maintenance"}, False, True, False),
+        ({"failed": True}, {"steelyard_state": "leaving"}, False, True, True),
+        ({"balancer": Balancer("x").as_dict()}, {}, True, False, False),
+        ({"balancer": Balancer("x").as_dict()}, {"nginx_state": "leaving"}, True, True, True),
     ],
 )
-def test_a_balancer_without_an_answer_is_silent(answer: Any, variables: Any, reachable: bool, excused: bool) -> None:
+def test_a_balancer_is_what_it_answers_and_what_the_inventory_says(
+    answer: Any, variables: Any, reachable: bool, excused: bool, leaving: bool
+) -> None:
     found = _balancer("lb1", answer, variables)
-    assert (found.host, found.reachable, found.excused) == ("lb1", reachable, excused)
+    assert (found.host, found.reachable, found.excused, found.leaving) == ("lb1", reachable, excused, leaving)
+
+
+def test_the_only_balancer_does_not_leave() -> None:
+    found = Bare()._answer(arguments("plan", seen=seen("lb1")), {"hostvars": {"lb1": {"nginx_state": "leaving"}}})
+    assert (found["failed"], found["exit_code"]) == (True, 2)
+    assert "lb1 would be the last one to go" in found["msg"]
 
 
 def test_stopping_a_member_is_judged_over_all_balancers() -> None:
