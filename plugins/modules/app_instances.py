@@ -293,6 +293,7 @@ def wish_of(params: dict[str, Any]) -> Wish:
         restart=params["restart"],
         ports=tuple(params["ports"]),
         started_before=params["started_before"],
+        python=params["python"],
     )
 
 

@@ -125,7 +125,8 @@ def read_releases(root: str = ROOT) -> dict[str, SeenRelease]:
         name = os.path.basename(path)
         try:
             note = json.loads(Path(path, RELEASE_NOTE).read_text(encoding="utf-8"))
-            found[name] = SeenRelease(name, str(note["checksum"]), float(note["installed"]))
+            checksum, installed = str(note["checksum"]), float(note["installed"])
+            found[name] = SeenRelease(name, checksum, installed, python=str(note.get("python", "")))
         except (OSError, ValueError, KeyError):
             found[name] = SeenRelease(name, complete=False)
     return found

@@ -29,7 +29,8 @@ class Wish:
 
     `remove`: stop and remove what the inventory does not place here (or calls leaving). `restart`: `never`, or
     `needed` for instances that run another configuration than the wanted one, and, with `started_before`
-    (seconds since 1970), those that started earlier. `ports` bounds restarts; empty means all.
+    (seconds since 1970), those that started earlier. `ports` bounds restarts; empty means all. `python` makes the
+    virtual environments of releases.
     """
 
     instances: tuple[Instance, ...]
@@ -39,6 +40,7 @@ class Wish:
     restart: str = "never"
     ports: tuple[int, ...] = ()
     started_before: float = 0
+    python: str = ""
 
     @property
     def placed(self) -> tuple[Instance, ...]:
@@ -111,6 +113,12 @@ def _refusals(seen: Seen, wish: Wish) -> Iterable[Refusal]:
                 "a release never changes once it is installed",
                 f"{release.id} is {there.checksum}, wanted {release.checksum}",
                 "build it under a new version",
+            )
+        elif there is not None and there.complete and wish.python and there.python not in ("", wish.python):
+            yield Refusal(
+                "an installed release keeps the interpreter that it was built with",
+                f"{release.id} was built with {there.python}, app_python is {wish.python}",
+                "build it under a new version, or set app_python back",
             )
     template = seen.files.get(unit_files.template_path())
     if wish.placed and template is not None and not template.content.startswith(unit_files.HEADER):

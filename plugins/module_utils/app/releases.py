@@ -106,7 +106,8 @@ def install(
         _settle_modes(target)
         for check in checks or ([_own_check(target)] if (target / "venv").is_dir() else []):
             _try(release, check)
-        note = {"id": release.id, "checksum": release.checksum, "installed": time.time()}
+        made_by = python if (target / "venv").is_dir() else ""
+        note = {"id": release.id, "checksum": release.checksum, "installed": time.time(), "python": made_by}
         durable.replace(target / RELEASE_NOTE, json.dumps(note))
         (target / PARTIAL_NOTE).unlink()
     except BaseException:

@@ -52,12 +52,16 @@ class SeenInstance:
 
 @dataclass(frozen=True)
 class SeenRelease:
-    """A directory below releases/; not complete: an unpacking that was interrupted."""
+    """A directory below releases/; not complete: an unpacking that was interrupted.
+
+    `python` made its virtual environment; empty where it has none, or that is not known.
+    """
 
     id: str
     checksum: str = ""
     installed: float = 0
     complete: bool = True
+    python: str = ""
 
 
 @dataclass(frozen=True)

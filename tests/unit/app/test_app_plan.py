@@ -27,6 +27,8 @@ def seen_of(raw: dict[str, Any], whole: Slice) -> Seen:
     for port, change in (raw.get("instances") or {}).items():
         now = seen.instances[int(port)]
         seen = replace(seen, instances={**seen.instances, int(port): replace(now, **change)})
+    for name, python in (raw.get("pythons") or {}).items():
+        seen = replace(seen, releases={**seen.releases, name: replace(seen.releases[name], python=python)})
     for name, state in (raw.get("releases") or {}).items():
         found = SeenRelease(
             name, *([] if state == "partial" else [f"sha256:{'0' * 64}", float(state)]), complete=state != "partial"
@@ -56,7 +58,7 @@ def test_case(case: dict[str, Any]) -> None:
     wish = Wish(
         instances(classes_of(wanted["classes"]), **options) if wanted["classes"] else (),
         whole, "api1", wanted.get("remove", False), wanted.get("restart", "never"),
-        tuple(wanted.get("ports", ())), wanted.get("started_before", 0),
+        tuple(wanted.get("ports", ())), wanted.get("started_before", 0), wanted.get("python", ""),
     )  # fmt: skip
     seen = seen_of(case["seen"], whole)
     plan = make_plan(seen, wish)

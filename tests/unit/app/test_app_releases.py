@@ -87,6 +87,21 @@ def test_a_wrong_checksum_is_refused_before_anything_is_made(tmp_path: Path, roo
     assert not root.exists()
 
 
+@pytest.mark.parametrize(("environment", "noted"), [(True, "/usr/bin/python3.99"), (False, "")])
+def test_the_note_names_the_interpreter_of_the_environment(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, environment: bool, noted: str
+) -> None:
+    def build(_release: model.Release, target: Path, *_: object) -> None:
+        if environment:
+            (target / "venv").mkdir()
+
+    monkeypatch.setattr(releases, "_build", build)
+    monkeypatch.setattr(releases, "_try", lambda *_: None)
+    release = archive(tmp_path, ("bin/serve", b"x"))
+    releases.install(release, Path(release.src), [], "/usr/bin/python3.99")
+    assert client.read_releases(str(root))[release.id].python == noted
+
+
 def test_an_unfinished_release_is_wiped_and_made_again(tmp_path: Path, root: Path) -> None:
     release = archive(tmp_path, ("bin/serve", b"x"))
     target = Path(release.path)
