@@ -191,7 +191,7 @@ class Applier:
     def _wait_for_one(self, step: Step, left: float, begun: float) -> str | None:
         pool, endpoint = step.args["pool"], step.args["endpoint"]
         server = SeenPool(self._client.members(pool)).server(endpoint)
-        if server is None:
+        if server is None or self._serves_on(pool, server):
             return None
         deadline = self._pools[pool].drain_deadline
 
@@ -207,6 +207,14 @@ class Applier:
                 return seen
             self._give_up(step, seen)
         return None
+
+    def _serves_on(self, pool: str, leaving: Server) -> bool:
+        """Return whether another line leads to the same places, as when a name becomes its address.
+
+        The process goes on serving then, and its connections are not those of the line that is drained.
+        """
+        others = [s for s in self._client.members(pool) if s.endpoint != leaving.endpoint and not s.down]
+        return self._client.places(leaving) <= frozenset().union(*map(self._client.places, others))
 
     def _give_up(self, step: Step, seen: str) -> None:
         """Fail a drain that lasted too long; a member that is not leaving is put back as it was."""

@@ -65,7 +65,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Pool:
-    """One upstream as wanted. Durations are seconds; `health` is the path that a member answers, empty for TCP."""
+    """One upstream as wanted. Durations are seconds; `health` is the path that a member answers, empty for TCP.
+
+    `known_hosts` are all hosts of the inventory: a line of one of these that no member states is to be removed.
+    """
 
     name: str
     class_name: str
@@ -78,6 +81,7 @@ class Pool:
     min_members: int = 1
     drain_deadline: float = 150
     health: str = ""
+    known_hosts: tuple[str, ...] = ()
 
     @property
     def rotates(self) -> bool:
@@ -105,12 +109,16 @@ class Pool:
     def as_dict(self) -> dict[str, Any]:
         """Return it in JSON types."""
         members = [{f.name: getattr(m, f.name) for f in fields(m)} for m in self.members]
-        return {**{f.name: getattr(self, f.name) for f in fields(self)}, "members": members}
+        return {
+            **{f.name: getattr(self, f.name) for f in fields(self)},
+            "members": members, "known_hosts": list(self.known_hosts),
+        }  # fmt: skip
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Pool:
         """Read back what `as_dict` wrote."""
-        return cls(**{**raw, "members": tuple(Member(**m) for m in raw.get("members", ()))})
+        members = tuple(Member(**m) for m in raw.get("members", ()))
+        return cls(**{**raw, "members": members, "known_hosts": tuple(raw.get("known_hosts", ()))})
 
 
 def _given(raw: Mapping[str, Any], options: Options, key: str) -> Any:
@@ -193,6 +201,7 @@ def read_pool(fleet: Fleet, name: object, raw: object) -> Pool:
         min_members=given("min_members", _at_least(1)),
         drain_deadline=given("drain_deadline", parse_duration),
         health=health,
+        known_hosts=tuple(h.name for h in fleet.hosts),
     )
 
 

@@ -17,6 +17,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.errors import Stat
 from ansible_collections.steelyard.stack.plugins.module_utils.fingerprint import fingerprint
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import (
     DOWN,
+    REMOVED,
     SERVICE,
     UP,
     Member,
@@ -96,6 +97,26 @@ class _Draft:
         )
 
 
+class _Departed(Member):
+    """A line whose host the inventory knows, at a port or address that it no longer states."""
+
+    @property
+    def name(self) -> str:
+        """Told from the host's present members, which may have the same port at another address."""
+        return f"{self.host}@{self.endpoint}"
+
+
+def _departed(pool: Pool, balancers: Iterable[Balancer]) -> tuple[_Departed, ...]:
+    """Return the members that a pool is to lose because their host is no longer stated to serve there."""
+    stated, known = {m.endpoint for m in pool.members}, set(pool.known_hosts)
+    found: dict[str, _Departed] = {}
+    for balancer in balancers:
+        for server in balancer.pools.get(pool.name, SeenPool()).servers:
+            if server.endpoint not in stated and server.host in known:
+                found.setdefault(server.endpoint, _Departed(server.host, server.address, server.port, REMOVED))
+    return tuple(found[endpoint] for endpoint in sorted(found))
+
+
 def make_plan(wanted: Sequence[Pool], seen: Sequence[Balancer], cluster: str = "main") -> Plan:
     """Return what turns the pools that the balancers show into the wanted ones, or why nothing may be done."""
     usable = [b for b in seen if b.in_service]
@@ -117,7 +138,7 @@ def _drafts(pool: Pool, balancers: Sequence[Balancer]) -> list[_Draft]:
     """Return the steps for one pool: first what is only written, then member by member in inventory order."""
     stale = [b.host for b in balancers if not b.pools[pool.name].loaded]
     found = [_Draft("load", pool, hosts=stale)] if stale else []
-    for member in pool.members:
+    for member in (*pool.members, *_departed(pool, balancers)):
         drafts: dict[str, _Draft] = {}
         for balancer in balancers:
             line = balancer.pools[pool.name].server(member.endpoint)
@@ -181,10 +202,10 @@ def last_balancer_refusal(balancers: Iterable[Balancer]) -> Refusal | None:
 
 
 def _strangers(wanted: Iterable[Pool], seen: Iterable[Balancer]) -> Iterator[Refusal]:
-    """Refuse a live member that the inventory does not name: to remove it is for the inventory to say."""
+    """Refuse a live member whose host the inventory does not know: to remove it is for the inventory to say."""
     balancers = tuple(seen)
     for pool in wanted:
-        named = {m.endpoint for m in pool.members}
+        named = {m.endpoint for m in (*pool.members, *_departed(pool, balancers))}
         found: dict[str, list[str]] = {}
         for balancer in balancers:
             for server in balancer.pools.get(pool.name, SeenPool()).servers:
@@ -288,7 +309,8 @@ def plan_fingerprint(wanted: Iterable[Pool], steps: Iterable[Step]) -> str:
         for host, line in step.args.get("before", {}).items():
             key = f"{step.args['pool']} {step.args['endpoint']} {host}"
             start.setdefault(key, _line(line).directive() if line else None)  # type: ignore[union-attr]
-    return fingerprint([p.as_dict() for p in wanted], start)
+    # What is known of hosts beside the members decides steps alone, and these are in the start.
+    return fingerprint([replace(p, known_hosts=()).as_dict() for p in wanted], start)
 
 
 def _line(raw: Mapping[str, Any] | None) -> Server | None:

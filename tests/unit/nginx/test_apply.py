@@ -115,6 +115,16 @@ def test_leaving_is_drained_in_silence_and_removed(notes: UndoNotes) -> None:
     assert (scene.lines(), scene.nginx.reloads) == (["api1"], 2)
 
 
+def test_a_line_whose_process_has_another_line_needs_no_silence(notes: UndoNotes) -> None:
+    """A member stated by name before and by address now: what serves has connections, and goes on."""
+    scene = Scene(notes, "up", "removed", "up", addresses={2: "api3.example", 3: "10.0.0.3"})
+    scene.nginx.names = {"api3.example": {"10.0.0.3"}}
+    scene.nginx.silent_at = {"10.0.0.3:8000": scene.clock() + 999}
+    assert scene.call(scene.plan()).remaining == []
+    assert (scene.lines(), scene.nginx.reloads) == (["api1", "api3"], 3)
+    assert scene.clock() < 1004
+
+
 def test_two_that_leave_need_two_reloads(notes: UndoNotes) -> None:
     scene = Scene(notes, "up", "removed", "removed", there=(1, 2, 3))
     assert len(scene.call(scene.plan()).applied) == 4

@@ -59,6 +59,11 @@ def test_an_address_is_written_in_its_canonical_text() -> None:
     assert pool.members[0].endpoint == "[2001:db8::1]:8000"
 
 
+def test_a_pool_knows_every_host_of_the_inventory() -> None:
+    (pool,) = model.wanted_pools(fleet(POOLS, {"api3": {"app_ports": {"api": []}}}))
+    assert pool.known_hosts == ("lb1", "api1", "api2", "api3")
+
+
 def test_pools_survive_json() -> None:
     found = fleet(POOLS, {})
     (raw,) = model.wanted_pools_json(found, found.host("lb1"))

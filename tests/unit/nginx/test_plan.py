@@ -73,7 +73,8 @@ def fleets(draw: st.DrawFn) -> tuple[tuple[Pool, ...], tuple[Balancer, ...]]:
             Member(f"h{n}", ADDRESSES[n], 8000, state, draw(st.sampled_from([1, 1, 2])))
             for n, state in enumerate(states)
         )
-        pool = Pool(name, name, members, min_members=draw(st.integers(1, 2)))
+        known = tuple(f"h{n}" for n in range(5))
+        pool = Pool(name, name, members, min_members=draw(st.integers(1, 2)), known_hosts=known)
         pools.append(pool)
         for host, one in seen.items():
             lines = [
@@ -81,6 +82,8 @@ def fleets(draw: st.DrawFn) -> tuple[tuple[Pool, ...], tuple[Balancer, ...]]:
                        fail_timeout=30, host=m.host)
                 for m in members if draw(st.booleans())
             ]  # fmt: skip
+            departed = draw(st.lists(st.integers(0, 4), max_size=2, unique=True))
+            lines += [Server(ADDRESSES[n], 8001, down=draw(st.booleans()), host=f"h{n}") for n in departed]
             held = tuple((name, m.endpoint) for m in members if draw(st.integers(0, 9)) == 0)
             found = SeenPool(tuple(lines), draw(st.integers(0, 4)) > 0)
             seen[host] = replace(one, pools={**one.pools, name: found}, held=one.held + held)
@@ -181,6 +184,11 @@ def test_a_saved_plan_does_not_mind_what_it_does_not_touch() -> None:
     drifted = seen[0].pools["api"].with_server("10.0.0.1:8000", Server("10.0.0.1", 8000, weight=9))
     rest = resume(plan, wanted, (Balancer("lb1", {"api": drifted}), seen[1]))
     assert [s.id for s in rest.steps] == ["add/api/h2:8000"]
+
+
+def test_a_saved_plan_does_not_mind_a_new_host_of_another_kind() -> None:
+    wanted, seen, plan = grown()
+    assert resume(plan, (replace(wanted[0], known_hosts=("redis1",)),), seen).steps == plan.steps
 
 
 def test_fingerprint_rests_on_members_and_not_on_connections() -> None:
