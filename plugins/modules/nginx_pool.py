@@ -66,7 +66,7 @@ options:
   phase:
     description:
       - Which steps of O(plan) to do. V(add) also enables members and loads what is written, V(drain) also disables
-        members, V(remove) deletes lines. V(all) is these three in order.
+        members, V(remove) deletes lines, and notes whose member is gone. V(all) is these three in order.
     type: str
     choices: [add, drain, remove, all]
     default: all

@@ -42,8 +42,9 @@ class Applier:
         self._client = client
         self._host = host
         self._pools = {p.name: p for p in pools}
-        self._steps = [s for s in steps if host in s.hosts]
-        self._waited = {self._steps[0].id: waited} if self._steps else {}
+        own = [s for s in steps if host in s.hosts]
+        self._steps = [s for s in own if s.verb != "forget"]  # that needs no pool, which may be gone
+        self._waited = {own[0].id: waited} if own else {}
         self._passed: frozenset[str] = frozenset()
         self._clock = clock
         self._sleep = sleep
@@ -57,6 +58,9 @@ class Applier:
 
     def execute(self, step: Step, left: float) -> str | None:
         """Do one step; return None when it is done, else what it waits for. Raises SteelyardError."""
+        if step.verb == "forget":
+            self._client.notes.remove(note_key(step.args["pool"], step.args["endpoint"]))
+            return None
         begun = self._clock() - self._waited.get(step.id, 0.0)
         phase = phase_of(step.verb)
         together = in_phases(self._steps, phase)

@@ -30,7 +30,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.units import forma
 PHASES: Mapping[str, tuple[str, ...]] = {
     "add": ("load", "add", "set", "enable", "unhold"),
     "drain": ("drain", "disable", "hold"),
-    "remove": ("remove",),
+    "remove": ("remove", "forget"),
 }
 """The verbs of each phase, in order. All changes of one phase on one balancer go into one reload."""
 
@@ -47,6 +47,7 @@ _DETAILS = {
     "disable": "no new requests, then wait until no connection is left, at most {deadline}; stays a member",
     "hold": "no new requests for now, then wait until no connection is left, at most {deadline}",
     "remove": "its line is deleted",
+    "forget": "the note of an ended hold, whose member is gone, is removed",
 }
 
 
@@ -121,7 +122,8 @@ def make_plan(wanted: Sequence[Pool], seen: Sequence[Balancer], cluster: str = "
     """Return what turns the pools that the balancers show into the wanted ones, or why nothing may be done."""
     usable = [b for b in seen if b.in_service]
     drafts = [draft for pool in wanted for draft in _drafts(pool, [b for b in usable if pool.name in b.pools])]
-    steps = tuple(d.step() for d in sorted(drafts, key=lambda d: VERBS.index(d.verb)))
+    forgotten = _forgotten(wanted, usable)
+    steps = (*(d.step() for d in sorted(drafts, key=lambda d: VERBS.index(d.verb))), *forgotten)
     last = last_balancer_refusal(seen)
     alive = (*_silent(seen), *_stopped(seen), *((last,) if last else ()))
     return Plan(
@@ -171,6 +173,28 @@ def _verbs(pool: Pool, member: Member, line: Server | None, held: bool) -> list[
     if line == wanted:
         return [(settled, wanted)] if held else []
     return [("set" if line.down == wanted.down else settled, wanted)]
+
+
+def _forgotten(wanted: Iterable[Pool], balancers: Sequence[Balancer]) -> tuple[Step, ...]:
+    """Return the steps for notes that no member's step puts away: their pool or their line is gone."""
+    stated = {(p.name, m.endpoint) for p in wanted for m in p.members}
+    found: dict[tuple[str, str], list[str]] = {}
+    for balancer in balancers:
+        for pool, endpoint in balancer.held:
+            if _is_orphan(balancer, pool, endpoint, (pool, endpoint) in stated):
+                found.setdefault((pool, endpoint), []).append(balancer.host)
+    return tuple(
+        Step(
+            id=f"forget/{pool}/{endpoint}", verb="forget", subject=f"{endpoint} in {pool} on {', '.join(hosts)}",
+            detail=_DETAILS["forget"], seconds=0.0, hosts=tuple(hosts), args={"pool": pool, "endpoint": endpoint},
+        )
+        for (pool, endpoint), hosts in found.items()
+    )  # fmt: skip
+
+
+def _is_orphan(balancer: Balancer, pool: str, endpoint: str, stated: bool) -> bool:
+    seen = balancer.pools.get(pool)
+    return seen is None or (not stated and seen.server(endpoint) is None)
 
 
 def _silent(seen: Iterable[Balancer]) -> Iterator[Refusal]:
@@ -231,7 +255,7 @@ def _capacity(wanted: Iterable[Pool], seen: Iterable[Balancer], steps: Sequence[
 
 def _takes(step: Step, host: str) -> bool:
     """Return whether a step takes a serving member away on `host`."""
-    if host not in step.hosts or "endpoint" not in step.args:
+    if host not in step.hosts or "before" not in step.args:
         return False
     before, after = _line(step.args["before"][host]), _line(step.args["after"])
     return before is not None and before.serves and not (after is not None and after.serves)
@@ -261,7 +285,9 @@ def _notes(wanted: Sequence[Pool], seen: Iterable[Balancer]) -> Iterator[str]:
             for missing in sorted(names - set(balancer.pools)):
                 yield f"{missing} does not exist on {balancer.host} yet: site.yml creates it with these members"
             for pool, endpoint in balancer.held:
-                yield f"{endpoint} in {pool} on {balancer.host} was held by a run that did not end: put back"
+                gone = pool not in balancer.pools
+                end = "its pool is gone, and so goes the note" if gone else "put back"
+                yield f"{endpoint} in {pool} on {balancer.host} was held by a run that did not end: {end}"
 
 
 def hold_plan(
@@ -295,9 +321,11 @@ def after_steps(balancer: Balancer, steps: Iterable[Step]) -> Balancer:
         if balancer.host not in step.hosts:
             continue
         name = step.args["pool"]
-        pools[name] = replace(pools[name], loaded=True)
-        if "endpoint" in step.args:
+        if step.verb != "forget":
+            pools[name] = replace(pools[name], loaded=True)
+        if "after" in step.args:
             pools[name] = pools[name].with_server(step.args["endpoint"], _line(step.args["after"]))
+        if "endpoint" in step.args:
             held = tuple(h for h in held if h != (name, step.args["endpoint"]))
     return replace(balancer, pools=pools, held=held)
 

@@ -283,6 +283,15 @@ def test_the_next_run_puts_back_what_a_killed_run_held(notes: UndoNotes, kill_at
     assert (scene.lines(), held_members(notes), scene.plan().steps) == (["api1", "api2"], (), ())
 
 
+def test_the_note_of_a_pool_that_is_gone_is_removed(notes: UndoNotes) -> None:
+    scene = Scene(notes, "up", "up", "up")
+    notes.write("nginx/ws/10.0.0.2:9000", "up", "down", "api2 is held out of pool ws")
+    plan = scene.plan()
+    assert scene.call(plan).applied == ["add/api/api3:8000", "forget/ws/10.0.0.2:9000"]
+    assert (held_members(notes), scene.plan().steps, scene.plan().notes) == ((), (), ())
+    assert scene.call(plan.only(["forget/ws/10.0.0.2:9000"])).remaining == [], "again, after a kill"
+
+
 def test_unhold_waits_for_a_member_that_answers(notes: UndoNotes) -> None:
     scene = Scene(notes, "up", "up")
     scene.call(hold_plan((scene.pool,), scene.see(), ["api2"], release=False))

@@ -85,6 +85,7 @@ def fleets(draw: st.DrawFn) -> tuple[tuple[Pool, ...], tuple[Balancer, ...]]:
             departed = draw(st.lists(st.integers(0, 4), max_size=2, unique=True))
             lines += [Server(ADDRESSES[n], 8001, down=draw(st.booleans()), host=f"h{n}") for n in departed]
             held = tuple((name, m.endpoint) for m in members if draw(st.integers(0, 9)) == 0)
+            held += (("lost", "10.0.0.1:8000"),) if name == "api" and draw(st.booleans()) else ()
             found = SeenPool(tuple(lines), draw(st.integers(0, 4)) > 0)
             seen[host] = replace(one, pools={**one.pools, name: found}, held=one.held + held)
     seen["lb0"] = replace(seen["lb1"], host="lb0", excused=True, running=draw(st.booleans()))
@@ -93,6 +94,7 @@ def fleets(draw: st.DrawFn) -> tuple[tuple[Pool, ...], tuple[Balancer, ...]]:
 
 
 def left_over(wanted: tuple[Pool, ...], seen: list[Balancer]) -> tuple[str, ...]:
+    assert not [h for b in seen if b.in_service for h in b.held], "no note is left"
     return tuple(s.id for s in make_plan(wanted, seen).steps)
 
 
