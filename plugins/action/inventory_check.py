@@ -9,10 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.errors import AnsibleError
 
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils import services
+from ansible_collections.steelyard.stack.plugins.module_utils.app.releases import archive_problems
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory import check
-from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import OPERATIONS, declared_by
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import (
+    INSTALLING,
+    OPERATIONS,
+    UNKNOWN,
+    Inventory,
+    declared_by,
+)
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory.report import tidy
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import inventory_from_vars, plain
 from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, failure
 from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused
@@ -41,6 +51,8 @@ class ActionModule(ClusterAction):
         try:
             inventory = inventory_from_vars(variables)
             problems = check.problems(inventory, declared_variables(ROLES), args["operation"])
+            if args["operation"] in INSTALLING:
+                problems += tidy(self._archive_problems(inventory), inventory.secret_values)
             if args["confirm"]:
                 given = str(plain(variables.get("confirm")) or "")
                 problems += check.confirm_problems(args["confirm"], given, args["operation"])
@@ -50,6 +62,22 @@ class ActionModule(ClusterAction):
         except SteelyardError as error:
             result |= failure(error)
         return self.finish(result, variables)
+
+    def _archive_problems(self, inventory: Inventory) -> list[Problem]:
+        """Return what is wrong with the releases' archives on this machine; an unreadable inventory was told before."""
+        try:
+            wanted = services.releases(inventory.fleet)
+        except SteelyardError:
+            return []
+        return archive_problems((r for r in wanted if UNKNOWN not in r.src), self._find)
+
+    def _find(self, src: str) -> str | None:
+        """Return where the role app would find a file of that name: beside the playbook, in the role, or as it stands."""
+        try:
+            return str(self._find_needle("files", src))
+        except AnsibleError:
+            beside = (ROLES / "app" / "files" / src, ROLES / "app" / src)
+            return next((str(p) for p in beside if p.is_file()), None)
 
 
 def declared_variables(roles: Path) -> dict[str, Mapping[str, Any]]:

@@ -81,6 +81,12 @@ def shuts_out(host: Host, peer: str) -> bool:
     return bool(host.vars.get("firewall_enabled", True)) and firewall.outside(peer, networks)
 
 
+def releases(fleet: Fleet) -> tuple[app.Release, ...]:
+    """Return the releases that the fleet is to run, each once; raises Refused. What leaves needs none."""
+    placed = (i for h in fleet.hosts for i in app.instances_of(fleet, h) if i.state != "leaving")
+    return tuple(dict.fromkeys(i.release for i in placed))
+
+
 def hosts_outside_pools(fleet: Fleet) -> tuple[str, ...]:
     """Return the hosts with an instance that no pool of any balancer has as a member; raises Refused."""
     # Balancers share their variables, and with them the pools: each statement of pools is read once.

@@ -9,6 +9,7 @@ is wiped by the next run; any other directory is refused.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -59,9 +60,13 @@ def sha256_of(path: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def require_checksum(path: Path, release: Release) -> None:
+def require_checksum(path: Path, release: Release, checksum_of: Callable[[Path], str] = sha256_of) -> None:
     """Raise Refused unless the archive is the stated one."""
-    seen = sha256_of(path)
+    try:
+        seen = checksum_of(path)
+    except OSError as error:
+        rule, remedy = "the release's archive can be read", "correct its permissions, or release.src"
+        raise Refused(rule, f"{path}: {error.strerror}", remedy, release.id) from error
     if seen != release.checksum:
         remedy = f"fetch the right archive, or state {seen} after making sure that it is the one you built"
         raise Refused(f"{release.src} has the checksum {release.checksum}", seen, remedy, release.id)
@@ -71,9 +76,10 @@ def archive_problems(wanted: Iterable[Release], find: Callable[[str], str | None
     """Return what is wrong with the control machine's archives: each release once, before any host is touched.
 
     `find` returns where a relative or absolute `src` is on this machine, or None. Archives that hosts fetch
-    themselves (URLs, remote_src) are checked there.
+    themselves (URLs, remote_src) are checked there. A file that several releases name is read once.
     """
     found = []
+    checksum_of = functools.cache(sha256_of)
     for release in dict.fromkeys(r for r in wanted if not r.is_url and not r.remote_src):
         path = find(release.src)
         if path is None:
@@ -81,7 +87,7 @@ def archive_problems(wanted: Iterable[Release], find: Callable[[str], str | None
             found.append(Problem(release.id, "the archive is on the control machine", release.src, remedy))
             continue
         try:
-            require_checksum(Path(path), release)
+            require_checksum(Path(path), release, checksum_of)
         except Refused as error:
             found += error.problems
     return found

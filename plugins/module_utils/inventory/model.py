@@ -21,6 +21,9 @@ OPERATIONS = ("site", "verify", "scale", "rolling_restart", "unlock")
 NEED_ALL_HOSTS = frozenset({"scale", "rolling_restart"})
 """Operations that compare the whole fleet with the inventory: a limited run would take the rest for absent."""
 
+INSTALLING = frozenset({"site", "scale", "rolling_restart"})
+"""Operations that may install a release, so that its archive is looked at before any host is."""
+
 Options = Mapping[str, Mapping[str, Any]]
 
 COMMON: Options = {

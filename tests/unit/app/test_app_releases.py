@@ -171,6 +171,26 @@ def test_archives_on_the_control_machine_are_judged_all_at_once(tmp_path: Path) 
     assert all(p.remedy for p in found)
 
 
+def test_an_archive_that_several_releases_name_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = archive(tmp_path, ("bin/serve", b"x"))
+    other = model.Release(one.version, one.src, one.checksum, check=("true",))
+    read: list[Path] = []
+
+    def checksum_of(path: Path) -> str:
+        read.append(path)
+        return one.checksum
+
+    monkeypatch.setattr(releases, "sha256_of", checksum_of)
+    assert releases.archive_problems([one, other], lambda src: src) == []
+    assert read == [Path(one.src)]
+
+
+def test_an_archive_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    release = model.Release("1", str(tmp_path), "sha256:" + "0" * 64)  # a directory, and root may read any file
+    (problem,) = releases.archive_problems([release], lambda src: src)
+    assert problem.rule == "the release's archive can be read"
+
+
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
     """A web server on loopback with the files of `tmp_path`."""

@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 from support.app_hosts import app_class, converged, host, instances
 
+from ansible_collections.steelyard.stack.plugins.action import inventory_check
 from ansible_collections.steelyard.stack.plugins.module_utils import services
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Slice
 from ansible_collections.steelyard.stack.plugins.module_utils.app.plan import Wish, make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import OPERATIONS, Inventory
 
 
 @pytest.mark.parametrize("state", ["present", "maintenance", "leaving"])
@@ -30,3 +32,24 @@ def test_the_last_class_taken_from_a_host_that_stays_leaves_nothing() -> None:
     before = instances({"api": app_class()})
     plan = make_plan(replace(converged(before, Slice()), leftovers=("x",)), Wish((), host="api1", remove=True))
     assert [s.id for s in plan.steps] == ["stop/8000", "remove/8000", "clean/app"]
+
+
+def test_releases_of_what_leaves_are_not_needed() -> None:
+    stays = host({"api": app_class("1.0.0")})
+    goes = host({"api": app_class("0.9.0")}, name="api2", app_state="leaving")
+    assert [r.version for r in services.releases(Fleet((stays, goes)))] == ["1.0.0"]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_only_what_installs_reads_archives(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    work = inventory_check.ActionModule.__new__(inventory_check.ActionModule)
+    monkeypatch.setattr(inventory_check.ClusterAction, "run", lambda *_: {})
+    monkeypatch.setattr(work, "validate_argument_spec", lambda **_: (None, {"operation": operation, "confirm": ""}))
+    monkeypatch.setattr(work, "finish", lambda result, _variables: result)
+    monkeypatch.setattr(work, "_archive_problems", lambda _inventory: asked.append(operation) or [])
+    monkeypatch.setattr(inventory_check, "is_first_host", lambda _variables: True)
+    monkeypatch.setattr(inventory_check, "inventory_from_vars", lambda _variables: Inventory())
+    monkeypatch.setattr(inventory_check.check, "problems", lambda *_: [])
+    work.run(None, {})
+    assert bool(asked) == (operation in ("site", "scale", "rolling_restart"))

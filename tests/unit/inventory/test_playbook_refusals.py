@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -13,9 +14,11 @@ from support.runs import BIN, Run, run
 
 HERE = Path(__file__).parent
 SECRET = "correct-horse-battery"
-CLASS = {
+ARCHIVE = b"what a release is made of"
+CHECKSUM = f"sha256:{hashlib.sha256(ARCHIVE).hexdigest()}"
+CLASS: dict[str, Any] = {
     "ports": [8000],
-    "release": {"version": "1.0.0", "src": "api-1.0.0.tar.gz", "checksum": "sha256:" + "0" * 64},
+    "release": {"version": "1.0.0", "src": "{{ inventory_dir }}/api-1.0.0.tar.gz", "checksum": CHECKSUM},
     "command": "{release}/bin/serve --port {port}",
     "secrets": {"TOKEN": "{{ vault_token }}"},
     "allow_from": ["load_balancers"],
@@ -49,6 +52,7 @@ GOOD: dict[str, Any] = {
 def play(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     def start(playbook: str, inventory: dict[str, Any], *words: str) -> Run:
         directory = tmp_path_factory.mktemp("inventory")
+        (directory / "api-1.0.0.tar.gz").write_bytes(ARCHIVE)
         (directory / "hosts.yml").write_text(yaml.safe_dump(inventory, sort_keys=False))
         path = HERE / f"playbooks/{playbook}.yml"
         return run(BIN / "ansible-playbook", "-i", directory / "hosts.yml", path, *words, record=directory / "r.jsonl")
@@ -136,6 +140,17 @@ def test_limit_that_would_lie_and_missing_confirmation(play: Callable[..., Run])
         "confirm=ape",
         "add -e confirm=market if you mean it",
     )
+
+
+def test_an_archive_that_is_missing_or_another_is_refused_before_contact(play: Callable[..., Run]) -> None:
+    inventory = deepcopy(GOOD)
+    classes = inventory["all"]["vars"]["app_classes"]
+    own = {"version": "1.0.1", "checksum": "sha256:" + "0" * 64}
+    classes["api"]["release"] = {**CLASS["release"], **own}
+    classes["workers"]["release"] = {**CLASS["release"], "src": "nowhere-1.0.0.tar.gz"}
+    other, missing = refusals(play("refuse", inventory))
+    assert (other["where"], other["seen"]) == ("api_1.0.0-1.0.1", CHECKSUM)
+    assert (missing["rule"], missing["seen"]) == ("the archive is on the control machine", "nowhere-1.0.0.tar.gz")
 
 
 def test_a_healthy_inventory_passes_and_lookups_answer(play: Callable[..., Run]) -> None:
