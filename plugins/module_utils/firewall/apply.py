@@ -39,28 +39,37 @@ def apply_plan(client: Client, plan: Plan, seen: Seen, wanted: Table, keep_leavi
         return False
     client.require_nft()
     if "remove_table" in verbs:
+        client.disarm()  # a trial that still runs would bring the table back
         client.remove()
+        client.forget_rollback()
         return False
     if verbs & {"create_table", "replace_table"}:
         earlier = client.earlier_connections() if seen.table is None else []
+        # While a trial runs the present table is the one on trial: the way back stays the one that was confirmed last.
         client.disarm()
-        client.arm(seconds)
+        client.arm(seconds, keep=seen.armed)
         client.load(table_text(wanted, effective_sets(seen.table, wanted, keep_leaving), earlier))
         return True
     commands = element_commands(plan.steps)
     if commands:
         client.load(commands)
     if "confirm" in verbs:
+        client.disarm()
+        client.arm(seconds, keep=True)  # the whole time again: the former run used up part of it
         return True
     client.persist(table_text(wanted, effective_sets(seen.table, wanted, keep_leaving)))
     return False
 
 
 def confirm(client: Client, wanted: Table, keep_leaving: bool) -> None:
-    """A new connection has reached this host: keep the rule set; raises GateNotPassed when it was too late."""
-    in_time = client.disarm()
+    """A new connection has reached this host: keep the rule set; raises GateNotPassed when it was taken back.
+
+    Whether it was is seen from the rules in force. A timer that is gone says nothing: an earlier confirmation may
+    have stopped it and its answer got lost.
+    """
+    client.disarm()
     table, _forbidden = client.read()
-    if not in_time or not same_rules(table, wanted):
+    if not same_rules(table, wanted):
         client.forget_rollback()
         raise GateNotPassed(
             "a new connection succeeds while the new rule set is on trial",

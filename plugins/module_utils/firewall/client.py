@@ -88,14 +88,14 @@ class Client:
         listed = run.stdout if run.returncode == 0 else ""
         return f"table inet {TABLE}\ndelete table inet {TABLE}\n{listed}"
 
-    def arm(self, seconds: float) -> None:
-        """Prepare the way back, and the timer that takes it by itself; before anything is loaded."""
+    def arm(self, seconds: float, keep: bool = False) -> None:
+        """Prepare the way back, and the timer that takes it by itself; before anything is loaded.
+
+        `keep`: a way back that is prepared already stays as it is, and only the timer begins anew.
+        """
         place = Path(self.rollback_file)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("w", encoding="utf-8") as stream:
-            stream.write(self.current_text())
-            stream.flush()
-            os.fsync(stream.fileno())
+        if not (keep and place.exists()):
+            self._write_way_back(place)
         self._systemctl("reset-failed", f"{ROLLBACK_UNIT}.service", f"{ROLLBACK_UNIT}.timer", may_fail=True)
         argv = [
             "systemd-run",
@@ -109,16 +109,21 @@ class Client:
             said = run.stderr.strip()
             raise SteelyardError("a timer can be armed before the rule set is loaded", said, "see systemctl status")
 
+    def _write_way_back(self, place: Path) -> None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("w", encoding="utf-8") as stream:
+            stream.write(self.current_text())
+            stream.flush()
+            os.fsync(stream.fileno())
+
     def armed(self) -> bool:
         """Say whether a rollback still waits for its time."""
         run = self._systemctl("is-active", f"{ROLLBACK_UNIT}.timer", may_fail=True)
         return run.stdout.strip() in ("active", "activating")
 
-    def disarm(self) -> bool:
-        """Stop the timer; False when it was too late, and the rollback has run or is running."""
-        was_armed = self.armed()
-        self._systemctl("stop", f"{ROLLBACK_UNIT}.timer", may_fail=True)
-        return was_armed
+    def disarm(self) -> None:
+        """Stop the timer, and a rollback that has just begun: nft has then loaded all of it or nothing."""
+        self._systemctl("stop", f"{ROLLBACK_UNIT}.timer", f"{ROLLBACK_UNIT}.service", may_fail=True)
 
     def forget_rollback(self) -> None:
         """Remove the prepared way back."""

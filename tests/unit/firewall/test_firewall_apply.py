@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall.apply import apply_plan, confirm, read
+from ansible_collections.steelyard.stack.plugins.module_utils.firewall.client import Client
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall.model import EARLIER, PeerSet, Rule, Table
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall.parse import SeenTable
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall.plan import CHAINS, make_plan
@@ -35,9 +38,10 @@ class Kernel:
         self.text = text
         self.table = table_as(WANTED)
 
-    def arm(self, seconds: float) -> None:
+    def arm(self, seconds: float, keep: bool = False) -> None:
         self.calls.append("arm")
-        self.before = self.table
+        if not keep:
+            self.before = self.table
         self.timer = True
 
     def fire(self) -> None:
@@ -46,9 +50,8 @@ class Kernel:
     def armed(self) -> bool:
         return self.timer
 
-    def disarm(self) -> bool:
-        was, self.timer = self.timer, False
-        return was
+    def disarm(self) -> None:
+        self.timer = False
 
     def forget_rollback(self) -> None:
         self.calls.append("forget")
@@ -59,6 +62,12 @@ class Kernel:
     def persist(self, text: str) -> None:
         self.calls.append("persist")
         self.files = text
+
+    def anything_persisted(self) -> bool:
+        return bool(self.files)
+
+    def remove(self) -> None:
+        self.table, self.files = None, ""
 
     def earlier_connections(self) -> list[str]:
         return ["10.9.9.9 . 40000 . 5432"]
@@ -102,9 +111,69 @@ def test_confirmed_by_the_next_run_when_the_control_machine_died() -> None:
     kernel: Any = Kernel()
     run(kernel)
     assert run(kernel)
-    assert kernel.calls == ["arm", "load table"]
+    assert kernel.calls == ["arm", "load table", "arm"]
+    assert kernel.before is None
     confirm(kernel, WANTED, False)
     assert not run(kernel)
+
+
+def test_a_second_trial_keeps_the_way_back_to_what_was_confirmed() -> None:
+    confirmed = SeenTable(("confirmed",), {}, CHAINS)
+    kernel: Any = Kernel(confirmed)
+    run(kernel)
+    kernel.table = SeenTable(("on trial, and shuts everybody out",), {}, CHAINS)
+    assert run(kernel)
+    kernel.fire()
+    assert kernel.table is confirmed
+
+
+def test_a_table_that_is_removed_on_trial_does_not_come_back() -> None:
+    kernel: Any = Kernel(SeenTable(("confirmed",), {}, CHAINS))
+    run(kernel)
+    off = Table(False)
+    seen = read(kernel, off, "", False)
+    assert not apply_plan(kernel, make_plan(seen, off, "h1"), seen, off, False, 10)
+    assert kernel.table is None
+    assert not kernel.timer
+
+
+def test_a_confirmation_whose_answer_got_lost_is_given_again() -> None:
+    kernel: Any = Kernel()
+    run(kernel)
+    confirm(kernel, WANTED, False)
+    confirm(kernel, WANTED, False)
+    assert kernel.files
+    assert not run(kernel)
+
+
+class Commands(Client):
+    """Keeps what it would run, and answers with the table of the moment."""
+
+    def __init__(self, state_dir: str) -> None:
+        super().__init__(state_dir)
+        self.present = "first"
+
+    def current_text(self) -> str:
+        return self.present
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(True, "first"), (False, "second")])
+def test_arming_again_writes_the_way_back_only_when_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: bool, kept: str
+) -> None:
+    ran: list[list[str]] = []
+
+    def execute(argv: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        ran.append(argv)
+        return subprocess.CompletedProcess(argv, 0, "", "")
+
+    monkeypatch.setattr("subprocess.run", execute)
+    client = Commands(str(tmp_path / "state"))
+    client.arm(10, keep=True)  # nothing is there yet: it is written
+    client.present = "second"
+    client.arm(10, keep=keep)
+    assert Path(client.rollback_file).read_text() == kept
+    assert [a[0] for a in ran if a[0] == "systemd-run"] == ["systemd-run"] * 2
 
 
 def test_peers_alone_are_neither_armed_nor_loaded_as_a_table() -> None:
