@@ -78,7 +78,7 @@ def oversubscription(fleet: Fleet, host: Host, memory: int, cpus: float) -> list
 def shuts_out(host: Host, peer: str) -> bool:
     """Return whether the host's firewall would refuse SSH from this address."""
     networks = host.vars.get("steelyard_control_networks") or ()
-    return bool(host.vars.get("firewall_enabled", True)) and firewall.outside(peer, networks)
+    return firewall.enabled(host) and firewall.outside(peer, networks)
 
 
 def releases(fleet: Fleet) -> tuple[app.Release, ...]:
@@ -111,12 +111,16 @@ def _is_ip(address: str) -> bool:
 
 
 def services_of(fleet: Fleet, host: Host) -> list[str]:
-    """Return the services that the inventory places on a host; none where all its groups are left alone."""
+    """Return the services that the inventory places on a host; none where all its groups are left alone.
+
+    A class may run in a group of any name, an extra one too: what runs instances is managed.
+    """
+    here = {app.SERVICE: bool(app.instances_of(fleet, host)), nginx.SERVICE: nginx.GROUP in host.groups}
+    placed = [name for name, is_here in here.items() if is_here]
     extra = {str(g) for g in host.vars.get("steelyard_extra_groups") or ()}
-    if host.groups & extra and not host.groups & set(GROUPS):
+    if not placed and host.groups & extra and not host.groups & set(GROUPS):
         return []
-    placed = {app.SERVICE: bool(app.instances_of(fleet, host)), nginx.SERVICE: nginx.GROUP in host.groups}
-    return ["base", *(name for name, here in placed.items() if here)]
+    return ["base", *placed]
 
 
 _WANTED: Mapping[str, Callable[[Fleet, Host], Any]] = {

@@ -109,7 +109,7 @@ def wanted_table(fleet: Fleet, host: Host, listeners: Sequence[Listener]) -> dic
     found = problems_of(fleet, host)
     if found:
         raise Refused.of(found)
-    if not _enabled(host):
+    if not enabled(host):
         return Table(enabled=False).as_dict()
     control = tuple(_network(n) for n in host.vars["steelyard_control_networks"])
     openings = [_opening_of(li) for li in _reachable(listeners)] + _extras(host)
@@ -128,7 +128,7 @@ def problems(fleet: Fleet) -> list[Problem]:
 
 def problems_of(fleet: Fleet, host: Host) -> list[Problem]:
     """Return what is wrong with the firewall variables of one host."""
-    if not _enabled(host):
+    if not enabled(host):
         return []
     where = f"{host.name}: steelyard_control_networks"
     networks = host.vars.get("steelyard_control_networks") or ()
@@ -153,8 +153,8 @@ def outside(peer: str, networks: Iterable[str]) -> bool:
     return not any(address in ipaddress.ip_network(n, strict=False) for n in networks)
 
 
-def _enabled(host: Host) -> bool:
-    """A value given on the command line is a word."""
+def enabled(host: Host) -> bool:
+    """Return whether the host filters packets. A value given on the command line is a word."""
     return str(host.vars.get("firewall_enabled", True)).lower() not in ("false", "no", "off", "0")
 
 

@@ -53,3 +53,18 @@ def test_only_what_installs_reads_archives(operation: str, monkeypatch: pytest.M
     monkeypatch.setattr(inventory_check.check, "problems", lambda *_: [])
     work.run(None, {})
     assert bool(asked) == (operation in ("site", "scale", "rolling_restart"))
+
+
+@pytest.mark.parametrize("word", ["false", "no", "off", "0", False])
+def test_a_firewall_switched_off_on_the_command_line_shuts_nobody_out(word: object) -> None:
+    networks = {"steelyard_control_networks": ["192.0.2.0/24"]}
+    assert services.shuts_out(host({}, **networks), "198.51.100.7")
+    assert services.shuts_out(host({}, firewall_enabled="true", **networks), "198.51.100.7")
+    assert not services.shuts_out(host({}, firewall_enabled=word, **networks), "198.51.100.7")
+
+
+def test_a_host_of_an_extra_group_is_managed_when_a_class_runs_on_it() -> None:
+    alone = {"groups": ("batch",), "steelyard_extra_groups": ["batch"]}
+    bare, busy = host({"api": app_class()}, **alone), host({"jobs": app_class(group="batch")}, **alone)
+    assert services.services_of(Fleet((bare,)), bare) == []
+    assert services.services_of(Fleet((busy,)), busy) == ["base", "app"]
