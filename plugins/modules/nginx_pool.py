@@ -169,6 +169,7 @@ balancer:
     running: true
     excused: false
     leaving: false
+    leftovers: true
     version: 1.26.3
     old_generations: 0
     held: [[api, 192.0.2.12:8000]]

@@ -101,6 +101,9 @@ class FakeNginx(Client):
     def installed(self) -> bool:
         return True
 
+    def leftovers(self) -> bool:
+        return True
+
     def version(self) -> str:
         return "1.26.3"
 

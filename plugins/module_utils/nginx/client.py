@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
-from ansible_collections.steelyard.stack.plugins.module_utils.fileset import Transaction, WantedFile
+from ansible_collections.steelyard.stack.plugins.module_utils.fileset import STATE_DIR, Transaction, WantedFile
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx import parse
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.health import Answers
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import STATUS_LISTEN, Pool
@@ -35,6 +35,17 @@ NGINX = "/usr/sbin/nginx"
 UNIT = "nginx.service"
 ROOT = "/etc/nginx"
 POOLS = f"{ROOT}/steelyard/pools"
+LEFTOVERS = (
+    # A package that is removed, but not purged, has its list of files still.
+    "/var/lib/dpkg/info/nginx.list",
+    "/var/lib/dpkg/info/nginx-common.list",
+    f"{ROOT}/steelyard",
+    f"/etc/systemd/system/{UNIT}.d/50-steelyard.conf",
+    f"{STATE_DIR}/nginx",
+    f"{STATE_DIR}/nginx-members",
+)
+"""What a balancer has while it is one: `remove` of the role nginx has finished when none of these is left."""
+
 UPSTREAM_HEADER = "X-Steelyard-Upstream"
 NOTES = "nginx/"
 TIMEOUT = 2.0
@@ -51,6 +62,10 @@ class Client:
 
     def installed(self) -> bool:
         return os.access(NGINX, os.X_OK)
+
+    def leftovers(self) -> bool:
+        """Return whether the package or anything that the role wrote is there, whole or in part."""
+        return any(os.path.lexists(path) for path in LEFTOVERS)
 
     def version(self) -> str:
         """Return the version, such as 1.26.3; raises SteelyardError."""
@@ -172,7 +187,7 @@ class Client:
 def read_balancer(client: Client, host: str, wanted: Iterable[Pool]) -> Balancer:
     """Return what this host shows of the wanted pools; raises SteelyardError."""
     if not client.installed():
-        return Balancer(host, installed=False, running=False)
+        return Balancer(host, installed=False, running=False, leftovers=client.leftovers())
     here = set(client.pools())
     lines = {p.name: client.members(p.name) for p in wanted if p.name in here}
     processes = client.processes()
@@ -184,7 +199,7 @@ def read_balancer(client: Client, host: str, wanted: Iterable[Pool]) -> Balancer
     }
     return Balancer(
         host, pools, running=running, held=held_members(client.notes), version=client.version(),
-        old_generations=parse.old_generations(processes),
+        old_generations=parse.old_generations(processes), leftovers=client.leftovers(),
     )  # fmt: skip
 
 

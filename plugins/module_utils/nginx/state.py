@@ -147,6 +147,7 @@ class Balancer:
 
     `excused` is one that the inventory takes out of service: it may be silent, and its members are left as they are.
     `leaving` is one of these, which is to lose its nginx.
+    `leftovers`: its package, or a part of it or of what we wrote, is there, so that a removal has not finished.
     """
 
     host: str
@@ -156,6 +157,7 @@ class Balancer:
     running: bool = True
     excused: bool = False
     leaving: bool = False
+    leftovers: bool = False
     held: tuple[tuple[str, str], ...] = ()
     version: str = ""
     old_generations: int = 0

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
+from jinja2.nativetypes import NativeEnvironment
 
 from ansible_collections.steelyard.stack.plugins.action.nginx_pool import ActionModule, _balancer, _ok_to_stop
 from ansible_collections.steelyard.stack.plugins.filter.nginx import FilterModule
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx import client
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.client import LEFTOVERS
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import Member, Pool
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.options import SETTING_OPTIONS
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.plan import make_plan
@@ -32,6 +36,49 @@ def options_of(name: str) -> dict[str, Any]:
 def test_settings_are_the_same_everywhere() -> None:
     assert options_of("nginx_settings") == SETTING_OPTIONS
     assert set(SETTING_OPTIONS) == set(Settings(1, 1, 1).as_dict())
+
+
+def removal() -> dict[str, dict[str, Any]]:
+    """Return the tasks of remove.yml, each by its module, with the role's own variables filled in."""
+    environment = NativeEnvironment()
+    environment.filters["dirname"] = os.path.dirname
+    own = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+    own["nginx_dropin"] = environment.from_string(own["nginx_dropin"]).render(own)
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: filled(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [filled(v) for v in value]
+        return (
+            environment.from_string(value).render(own, item="") if isinstance(value, str) and "{{" in value else value
+        )
+
+    tasks = yaml.safe_load((ROLE / "tasks" / "remove.yml").read_text())
+    return {key: {**t, key: filled(t[key]), "loop": filled(t.get("loop"))} for t in tasks for key in t if "." in key}
+
+
+def test_a_removal_run_again_leaves_none_of_what_read_reports() -> None:
+    """Each task does its part whatever an earlier, killed run has done already."""
+    tasks = removal()
+    apt, files = tasks["ansible.builtin.apt"], tasks["ansible.builtin.file"]
+    assert not {"when"} & {*apt, *files}
+    packages = [f"/var/lib/dpkg/info/{name}.list" for name in apt["ansible.builtin.apt"]["name"]]
+    gone = [*packages, *files["loop"]]
+    assert [path for path in LEFTOVERS if not any(path == g or path.startswith(f"{g}/") for g in gone)] == []
+    assert apt["ansible.builtin.apt"]["purge"] is True
+    assert "autoremove" not in apt["ansible.builtin.apt"], "what else the host no longer needs is not ours"
+
+
+@pytest.mark.parametrize("left", [None, *range(len(LEFTOVERS))])
+def test_read_reports_what_a_removal_left(left: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [str(tmp_path / str(n)) for n in range(len(LEFTOVERS))]
+    monkeypatch.setattr(client, "LEFTOVERS", paths)
+    monkeypatch.setattr(client, "NGINX", str(tmp_path / "nginx"))
+    if left is not None:
+        Path(paths[left]).mkdir()
+    found = client.read_balancer(client.Client(), "lb1", (POOL,))
+    assert (found.installed, found.leftovers) == (False, left is not None)
 
 
 def test_every_filter_is_documented() -> None:
