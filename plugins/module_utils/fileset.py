@@ -31,6 +31,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model impo
     digest,
     plan_files,
 )
+from ansible_collections.steelyard.stack.plugins.module_utils.process import start_of
 
 __all__ = [
     "Change", "SeenFile", "Transaction", "ValidationFailed", "WantedFile", "digest", "plan_files", "read_file",
@@ -38,6 +39,7 @@ __all__ = [
 
 STATE_DIR = "/var/lib/steelyard/config"
 _TEMPORARY = ".steelyard-new"
+_STAGE = "stage-"  # and the number and start of the process that works with it
 
 
 def read_file(path: str) -> SeenFile | None:
@@ -96,6 +98,7 @@ class Transaction:
         self._home = Path(state_dir) / name
         self._pending = self._home / "pending"
         self._staged: Path | None = None
+        self._made: list[str] = []
         self._lock: int | None = None
 
     def __enter__(self) -> Transaction:
@@ -119,7 +122,10 @@ class Transaction:
 
     def stage(self) -> Path:
         """Put a complete copy of what would be in force into a private directory and return it."""
-        self._staged = Path(tempfile.mkdtemp(prefix="steelyard-stage-"))
+        self._made = _missing_parents(str(self._home / "stage"))
+        self._make_home()
+        self._wipe_abandoned()
+        self._staged = Path(tempfile.mkdtemp(prefix=f"{_STAGE}{os.getpid()}-{start_of(os.getpid())}-", dir=self._home))
         root = self._staged
         if self.stage_root and os.path.isdir(self.stage_root):
             root = self._staged / "tree"
@@ -205,6 +211,8 @@ class Transaction:
         if self._staged is not None:
             shutil.rmtree(self._staged, ignore_errors=True)
             self._staged = None
+            for directory in reversed(self._made):  # in check mode nothing stays
+                _remove_empty(directory)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -225,10 +233,21 @@ class Transaction:
 
     def _hold_lock(self) -> None:
         if self._lock is None:
-            self._home.mkdir(parents=True, exist_ok=True)
-            self._home.chmod(0o700)
+            self._make_home()
             self._lock = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._wipe_abandoned()
+
+    def _make_home(self) -> None:
+        self._home.mkdir(parents=True, exist_ok=True)
+        self._home.chmod(0o700)
+
+    def _wipe_abandoned(self) -> None:
+        """Remove the staged copies, which may hold secrets, of processes that were killed; others are in use."""
+        for place in self._home.glob(f"{_STAGE}*"):
+            pid, start = place.name.removeprefix(_STAGE).split("-")[:2]
+            if str(start_of(int(pid))) != start:
+                shutil.rmtree(place, ignore_errors=True)
 
     def _read_note(self) -> dict[str, Any]:
         try:

@@ -352,6 +352,7 @@ def planned(wish: Wish, given: Plan | None) -> dict[str, Any]:
 def do(executor: work.Executor, given: Plan | None, budget: float) -> dict[str, Any]:
     """Do the steps while the host is ours."""
     wish = executor.wish
+    work.wipe_downloads()
     _seen, fresh = work.read(wish)
     fresh.require_allowed()
     steps = (given or fresh).steps

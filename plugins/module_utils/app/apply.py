@@ -9,7 +9,6 @@ import glob
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +32,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_u
 
 SET = "app"
 START_DEADLINE = 90.0  # seconds for systemd's own part of a start, above the template's TimeoutStartSec
+DOWNLOADS = f"{os.path.dirname(client.GOOD_DIR)}/download"
 _CONTROL_DIR = "/run/systemd/system.control"
 
 
@@ -100,8 +100,12 @@ class Executor:
         if there is not None and there.complete:
             return
         checks = sorted({i.check for i in self.wish.placed if i.release.id == name and i.check})
-        with tempfile.TemporaryDirectory(prefix="steelyard-release-") as private:
-            releases.install(release, self._archive(release, Path(private)), checks, self.python, self.hold)
+        wipe_downloads()
+        os.makedirs(DOWNLOADS, mode=0o700)
+        try:
+            releases.install(release, self._archive(release, Path(DOWNLOADS)), checks, self.python, self.hold)
+        finally:
+            wipe_downloads()
 
     def _archive(self, release: Release, private: Path) -> Path:
         if release.is_url:
@@ -330,6 +334,11 @@ class Executor:
         claim.forget()
         if client.account() == client.GECOS:
             client.run(["userdel", unit_files.USER])
+
+
+def wipe_downloads() -> None:
+    """Remove what a killed run has downloaded; only who holds the claim on the host may."""
+    shutil.rmtree(DOWNLOADS, ignore_errors=True)
 
 
 def _masked(text: str, instance: Instance) -> str:

@@ -45,6 +45,7 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
     monkeypatch.setattr(module, "claimed", here)
     monkeypatch.setattr(module, "require_patience", lambda waited: claim.require_patience(waited, path))
+    monkeypatch.setattr(module.work, "DOWNLOADS", str(tmp_path / "download"))
     monkeypatch.setattr(module.work, "read", lambda wish: (Seen(), make_plan(Seen(), wish)))
     return path
 
@@ -87,6 +88,34 @@ def test_steps_are_done_under_the_claim_and_it_is_given_back(lock: str, monkeypa
     assert all(held)
     with claim.claimed("other", 0, lock) as again:
         assert again is not None
+
+
+def test_what_a_killed_run_downloaded_is_gone_once_the_host_is_claimed(
+    lock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = Path(module.work.DOWNLOADS) / "demo-1.0.0"
+    left.parent.mkdir()
+    left.write_text("half")
+    monkeypatch.setattr(module.work.Executor, "execute", lambda *_: None)
+    with claim.claimed("other", 0, lock):
+        call()
+        assert left.exists(), "another run may be downloading it"
+    call()
+    assert not left.parent.exists()
+
+
+def test_a_download_is_private_and_does_not_stay(lock: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def install(_release: object, archive: Path, *_: object) -> None:
+        seen.append((archive.parent.stat().st_mode & 0o777, str(archive.parent)))
+
+    monkeypatch.setattr(module.work.releases, "install", install)
+    monkeypatch.setattr(module.work.client, "read_releases", dict)
+    monkeypatch.setattr(module.work.Executor, "_archive", lambda _self, release, private: private / release.id)
+    module.work.Executor(WISH)._install("demo-1.0.0")
+    assert seen == [(0o700, module.work.DOWNLOADS)]
+    assert not Path(module.work.DOWNLOADS).exists()
 
 
 def test_time_waited_for_another_run_is_not_held_against_a_start(lock: str) -> None:

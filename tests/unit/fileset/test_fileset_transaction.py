@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ansible_collections.steelyard.stack.plugins.module_utils import fileset
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset import Transaction, ValidationFailed, WantedFile
+from ansible_collections.steelyard.stack.plugins.module_utils.process import start_of
 
 OWNER, GROUP = getpass.getuser(), grp.getgrgid(os.getgid()).gr_name
 
@@ -189,6 +190,31 @@ def test_validation_without_a_tree_holds_the_whole_set(root: Path) -> None:
         t.stage()
         t.validate()  # a file that does not change is there for the checker too
     assert tree(root) == {"a": "1\n", "b": "1\n"}
+
+
+def test_a_staged_copy_is_private_beside_the_state_and_nothing_stays_of_it(root: Path) -> None:
+    state = root.parent / "state"
+    with transaction(root, {"a": "x\n"}) as t:
+        t.plan()
+        place = t.stage()
+        assert place.is_relative_to(state)
+        assert (state / "t").stat().st_mode & 0o777 == 0o700
+    assert not state.exists()
+
+
+def test_what_killed_runs_staged_is_wiped_and_what_others_work_with_is_not(root: Path) -> None:
+    home = root.parent / "state" / "t"
+    parent = os.getppid()
+    killed, another = home / f"stage-{parent}-1-abc", home / f"stage-{parent}-{start_of(parent)}-abc"
+    for place in (killed, another):
+        place.mkdir(parents=True)
+        (place / "secret").write_text("s")
+    with transaction(root, {"a": "x\n"}) as t:
+        t.plan()
+        t.swap()
+        assert not killed.exists()
+        assert another.exists()
+        t.commit()
 
 
 def test_a_missing_checker_is_refused_by_name(root: Path) -> None:
