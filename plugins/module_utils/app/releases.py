@@ -175,11 +175,12 @@ def _unpack(release: Release, archive: Path, target: Path) -> str:
     try:
         with tarfile.open(archive, "r:gz") as tar:
             members = tar.getmembers()
+            filtered = hasattr(tarfile, "data_filter")
             for member in members:
-                _require_harmless(member, release)
-            if hasattr(tarfile, "data_filter"):
+                _require_harmless(member, release, filtered)
+            if filtered:
                 tar.extractall(target, members, filter="data")
-            else:  # an early 3.10: what the filter refuses has been refused above
+            else:  # an early 3.10: what the filter refuses, and more, has been refused above
                 tar.extractall(target, members)  # noqa: S202
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ReleaseFailed("the archive can be unpacked", str(error), "build it anew", release.id) from error
@@ -187,12 +188,17 @@ def _unpack(release: Release, archive: Path, target: Path) -> str:
     return ""
 
 
-def _require_harmless(member: tarfile.TarInfo, release: Release) -> None:
-    """Raise Refused for a path that leaves the directory, a link that points out of it, or a device."""
+def _require_harmless(member: tarfile.TarInfo, release: Release, filtered: bool) -> None:
+    """Raise Refused for a path that leaves the directory, a link that points out of it, or a device.
+
+    Names alone do not tell where a link leads that goes up through another link; Python's filter sees that when it
+    unpacks. Where it is missing (not `filtered`), no link may go up at all.
+    """
     name, link = PurePosixPath(member.name), PurePosixPath(member.linkname)
     outside = name.is_absolute() or ".." in name.parts
     if member.issym():
         outside = outside or link.is_absolute() or _depth(name.parent, link) < 0
+        outside = outside or (not filtered and ".." in link.parts)
     elif member.islnk():
         outside = outside or link.is_absolute() or ".." in link.parts
     if outside or not (member.isreg() or member.isdir() or member.issym() or member.islnk()):

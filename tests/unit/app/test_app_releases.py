@@ -67,6 +67,33 @@ def test_an_archive_may_not_leave_its_directory(tmp_path: Path, member: tuple[st
     assert not Path(release.path).exists()
 
 
+@pytest.mark.parametrize("filtered", [True, False], ids=["filter", "early Python"])
+def test_a_link_that_goes_up_through_a_link_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filtered: bool
+) -> None:
+    if not filtered:
+        monkeypatch.delattr(tarfile, "data_filter")
+    release = archive(tmp_path, ("ok", b"x"), ("here", "."), ("here/up", ".."), ("here/up/evil", b"x"))
+    with pytest.raises(SteelyardError):
+        releases.install(release, Path(release.src), [])
+    assert not Path(release.path).exists()
+    assert not Path(release.path).with_name("evil").exists()
+
+
+@pytest.mark.parametrize("filtered", [True, False], ids=["filter", "early Python"])
+def test_a_link_that_goes_up_inside_is_only_taken_where_the_filter_looks_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filtered: bool
+) -> None:
+    release = archive(tmp_path, ("lib/one", b"x"), ("bin/one", "../lib/one"))
+    if filtered:
+        releases.install(release, Path(release.src), [])
+        assert Path(release.path, "bin/one").read_bytes() == b"x"
+        return
+    monkeypatch.delattr(tarfile, "data_filter")
+    with pytest.raises(Refused, match="stays in its own directory"):
+        releases.install(release, Path(release.src), [])
+
+
 def test_a_device_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "demo-1.0.0.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
