@@ -25,7 +25,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, 
 
 TAKING = frozenset({"drain", "remove"})
 MOVING = TAKING | {"add"}
-STOPPING = frozenset({"stop", "remove", "clean"})
+STOPPING = frozenset({"stop", "remove", "drop class", "prune", "clean"})
 SHUTTING_OUT = frozenset({"remove_elements"})
 
 
