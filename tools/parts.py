@@ -63,7 +63,7 @@ PARTS: tuple[Part, ...] = (
     ),
     Part("molecule", "each role on shared machines", MOLECULE, 240, 1500),
     Part("molecule-debian12", "the same on Debian 12", MOLECULE, 300, 1800, {"STEELYARD_LAB_OS": "bookworm"}),
-    Part("integration", "one fleet in the lab", integration("core"), 300, 1800),
+    Part("integration", "one fleet in the lab", integration("core"), 450, 1800),
     Part("integration-all", "the whole of the lab tests", integration("not faults"), 1200, 5400),
     Part("faults", "kills and cuts at every step", integration("faults"), 3600, 14400),
     Part("bench", "measurements", pytest("tests/bench", "-s", "-o", "timeout=1800"), 900, 3600),
