@@ -45,8 +45,8 @@ class Executor:
     """Works on one host for one wish.
 
     `archives` are local copies of releases, by id. `waited` is how long the first step has been under way in
-    earlier calls, in seconds. `hold` are files that builds keep open: the claim on the host. `killed` are the ports that had to be killed because they did not stop in time,
-    `done` the ids of the finished steps.
+    earlier calls, in seconds. `hold` are files that builds keep open: the claim on the host. `killed` are the ports
+    that had to be killed because they did not stop in time, `done` the ids of the finished steps.
     """
 
     wish: Wish
