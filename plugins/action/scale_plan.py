@@ -33,7 +33,7 @@ class ActionModule(ActionBase):
         spec = {"operation": {"type": "str", "required": True, "choices": ["look", "plan"]}}
         args = self.validate_argument_spec(argument_spec=spec)[1]
         # Every balancer registered the same plan, made over all their answers: one of each is enough.
-        pools = tuple({p.fingerprint: p for p in _plans(task_vars, "__nginx_plan").values()}.values())
+        pools = tuple({(p.cluster, p.fingerprint): p for p in _plans(task_vars, "__nginx_plan").values()}.values())
         try:
             fleet = fleet_from_vars(task_vars, self._templar)
             if args["operation"] == "look":

@@ -44,7 +44,8 @@ def hosts_to_look_at(fleet: Fleet, pool_plans: Iterable[Plan]) -> tuple[str, ...
     moving = {s.args["host"] for p in pool_plans for s in p.steps if s.verb in MOVING} & names
     moving |= {h.name for h in fleet.hosts if leaving(h)}
     moving |= set(services.hosts_outside_pools(fleet))
-    serving = set(hosts_serving(fleet, moving))
+    going = {h.name for h in fleet.group("load_balancers") if h.state_of("nginx") == "leaving"}
+    serving = set(hosts_serving(fleet, moving | going))
     return tuple(h.name for h in fleet.hosts if h.name in moving | serving)
 
 
@@ -95,7 +96,8 @@ def parts(fleet: Fleet, answers: Answers) -> dict[str, tuple[str, ...]]:
             stops = [s.verb in STOPPING for s in answers.app[host.name].steps]
             own += ["join"] if not all(stops) else []
             own += ["leave"] if any(stops) else []  # a port that the inventory took from a host that stays
-            if somebody_leaves and host.name in answers.firewall and answers.firewall[host.name].steps:
+            gates = host.name in answers.firewall and answers.firewall[host.name].steps
+            if gates and (somebody_leaves or "join" not in own):
                 own.append("serve")  # the role base, which prepares it, lets in who leaves until that is drained
         elif answers.has_steps(host.name):
             own.append("serve")

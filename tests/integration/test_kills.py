@@ -63,7 +63,7 @@ def test_rolling_restart_killed_while_a_host_is_out_is_put_back(fleet: Rehearsal
             killed = fleet.play("rolling_restart", "-e", "restart_all=true", kill=f"task-name:{name}", env=zone)
             assert killed.code == -9, killed.output
             assert "down" in fleet.shell("lb1", "cat /etc/nginx/steelyard/pools/api.members")
-            fleet.play("rolling_restart").ok()
+            fleet.play("rolling_restart", "-e", "restart_all=true").ok()
             assert " down" not in fleet.shell("lb1", "cat /etc/nginx/steelyard/pools/api.members")
         assert report.failed == 0, report.text
 
