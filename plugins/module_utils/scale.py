@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.steelyard.stack.plugins.module_utils import services
 from ansible_collections.steelyard.stack.plugins.module_utils.fingerprint import fingerprint
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host
-from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
+from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Refusal, Step
 
 TAKING = frozenset({"drain", "remove"})
 MOVING = TAKING | {"add"}
@@ -131,9 +131,26 @@ def assemble(fleet: Fleet, answers: Answers) -> Plan:
         service="fleet",
         cluster="main",
         steps=steps,
-        refusals=tuple(r for p in everything for r in p.refusals),
+        refusals=(*(r for p in everything for r in p.refusals), *_moved(fleet, members)),
         notes=(*dict.fromkeys(n for p in everything for n in p.notes), *_prepared(joining)),
         fingerprint=fingerprint([p.fingerprint for p in everything], [s.id for s in steps]),
+    )
+
+
+def _moved(fleet: Fleet, members: Iterable[Step]) -> tuple[Refusal, ...]:
+    """Refuse to take a member from a host that stays, without the inventory saying that it leaves.
+
+    Its firewall no longer knows the port, and would shut the balancers out before they have drained it.
+    """
+    stay = {h.name for h in fleet.hosts if not leaving(h)}
+    # The planner of the pools names a member by its endpoint when the inventory no longer places it on its host.
+    moved = sorted({s.args["host"] for s in members if s.verb in TAKING and "@" in s.id} & stay)
+    remedy = (
+        "undo that change, mark {0} app_state: leaving, run scale.yml; then change it, mark it present, run it again"
+    )
+    return tuple(
+        Refusal("a host that serves loses a port, address or group only after it left", name, remedy.format(name))
+        for name in moved
     )
 
 

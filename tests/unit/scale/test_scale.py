@@ -25,7 +25,9 @@ CASES = Path(__file__).parent / "cases"
 def pool_step(words: str) -> Step:
     """Return the step of `add api3 on lb1 lb2`."""
     verb, host, _on, *balancers = words.split()
-    return Step(f"{verb}/api/{host}:8000", verb, f"{host}:8000 in api", hosts=tuple(balancers), args={"host": host})
+    host, _at, endpoint = host.partition("@")  # a member that is named by its endpoint is no longer placed there
+    member = f"{host}@{endpoint}" if endpoint else f"{host}:8000"
+    return Step(f"{verb}/api/{member}", verb, f"{host}:8000 in api", hosts=tuple(balancers), args={"host": host})
 
 
 def plan_of(service: str, cluster: str, raw: dict[str, Any]) -> Plan:
