@@ -68,11 +68,6 @@ class Rehearsal:
         with self.edit() as content:
             del self._group(content, group)[host]
 
-    def set_vars(self, file: str = "host_vars/none.yml", **variables: Any) -> None:
-        """Set variables in a group_vars or host_vars file of the copy."""
-        with self.edit(file) as content:
-            content.update(variables)
-
     # -- the lab ---------------------------------------------------------------------------------------------
     def lab(self, verb: str, *words: str, timeout: float = 600) -> Run:
         """Run `steelyard lab VERB INVENTORY …`."""
