@@ -83,7 +83,7 @@ class Client:
     def on_each(self, names: Iterable[str], work: Callable[[str], Result]) -> dict[str, Result]:
         """Do `work` for each name at the same time; what it raises is passed on."""
         wanted = list(names)
-        if len(wanted) < 2:  # noqa: PLR2004
+        if len(wanted) < 2:
             return {n: work(n) for n in wanted}
         with ThreadPoolExecutor(min(READERS, len(wanted))) as pool:
             return dict(zip(wanted, pool.map(work, wanted), strict=True))

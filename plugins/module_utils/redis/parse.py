@@ -42,7 +42,8 @@ REASONS: tuple[tuple[str, str], ...] = (
 @dataclass(frozen=True)
 class Answers:
     """What one node said: INFO, CLUSTER NODES, CLUSTER INFO, the value of CONFIG GET save, and which of the optional
-    commands it knows. A text that was not asked for is empty."""
+    commands it knows. A text that was not asked for is empty.
+    """
 
     info: str = ""
     nodes: str = ""

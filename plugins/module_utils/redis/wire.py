@@ -120,10 +120,10 @@ class Link:
             self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
             self._waiting += len(commands)
 
-    def receive(self) -> list[Any]:
-        """Return the replies that are due. Raises NoAnswer."""
+    def receive(self, count: int | None = None) -> list[Any]:
+        """Return the replies that are due, or the first `count` of them. Raises NoAnswer."""
         replies: list[Any] = []
-        while self._waiting:
+        for _ in range(self._waiting if count is None else count):
             with self._failing():
                 try:
                     replies.append(self._connection.read_response(disable_decoding=True))
@@ -174,7 +174,5 @@ def _text_of(err: Exception) -> str:
     ):  # fmt: skip
         kind = getattr(_raised, name, None)
         if kind is not None and isinstance(err, kind) and not text.startswith(code):
-            if name == "AuthenticationError" and "required" in text:
-                code = "NOAUTH"
-            return f"{code} {text}"
+            return f"NOAUTH {text}" if code == "WRONGPASS" and "required" in text else f"{code} {text}"
     return text
