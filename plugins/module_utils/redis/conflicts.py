@@ -63,7 +63,7 @@ def _expires_alike(here: Link, there: Link, name: bytes) -> bool:
     one, two = _asking(here, "PEXPIRETIME", name), _asking(there, "PEXPIRETIME", name)
     if isinstance(one, ErrorReply) or isinstance(two, ErrorReply):
         return False
-    return (one < 0) == (two < 0) and abs(one - two) <= MILLISECONDS
+    return bool((one < 0) == (two < 0) and abs(one - two) <= MILLISECONDS)
 
 
 def _same_members(here: Link, there: Link, name: bytes) -> bool:

@@ -68,9 +68,9 @@ class ErrorReply(Exception):
         return self.text.startswith(codes)
 
 
-def require_library() -> None:
+def require_library(library: Any = _redis) -> None:
     """Raise SteelyardError, with what to install, where redis-py is missing."""
-    if _redis is None:
+    if library is None:
         remedy = f"add {', '.join(REQUIREMENTS)} to base_client_environment and run site.yml"
         raise SteelyardError("the Python library redis is on the coordinator", "not installed", remedy)
 
@@ -87,18 +87,23 @@ class Link:
 
     def _new(self) -> Any:
         access = self._access
-        common = {
+        library: Any = _redis
+        common: dict[str, Any] = {
             "host": self.address, "port": self.port, "username": access.user or None,
             "password": access.password or None, "socket_timeout": access.timeout,
             "socket_connect_timeout": access.connect_timeout, "protocol": 2, "client_name": "steelyard",
             "lib_name": None, "lib_version": None,
         }  # fmt: skip
         if access.tls is None:
-            return _redis.Connection(**common)
-        files = {"ssl_ca_certs": access.tls.ca, "ssl_cert_reqs": "required", "ssl_check_hostname": False}
+            return library.Connection(**common)
+        files: dict[str, Any] = {
+            "ssl_ca_certs": access.tls.ca,
+            "ssl_cert_reqs": "required",
+            "ssl_check_hostname": False,
+        }
         if access.tls.certificate:
             files |= {"ssl_certfile": access.tls.certificate, "ssl_keyfile": access.tls.key}
-        return _redis.SSLConnection(**common, **files)
+        return library.SSLConnection(**common, **files)
 
     def ask(self, *words: Word) -> Any:
         """Send one command and return its reply; raises ErrorReply or NoAnswer."""
