@@ -62,7 +62,7 @@ def clusters_in(fleet: Fleet) -> dict[str, Cluster]:
     return found
 
 
-def _listed(host: Host) -> list[tuple[str, int, str]] | None:
+def listed(host: Host) -> list[tuple[str, int, str]] | None:
     """Return what the host's own `redis_instances` states; None where it states nothing. Raises Refused."""
     raw = host.vars.get("redis_instances")
     if raw is None:
@@ -80,13 +80,15 @@ def _later(one: str, other: str) -> str:
 
 
 def _instances_on(cluster: Cluster, host: Host) -> list[Instance]:
-    listed = _listed(host)
-    here = ([(p, s) for c, p, s in listed if c == cluster.name] if listed is not None
+    own = listed(host)
+    here = ([(p, s) for c, p, s in own if c == cluster.name] if own is not None
             else [(p, "present") for p in cluster.ports if cluster.group in host.groups])  # fmt: skip
     if not here:
         return []
     state = host.state_of(SERVICE)
-    return [Instance(cluster.name, host.name, host.address, port, host.zone, _later(state, own)) for port, own in here]
+    return [
+        Instance(cluster.name, host.name, host.address, port, host.zone, _later(state, stated)) for port, stated in here
+    ]
 
 
 def instances_of(fleet: Fleet, host: Host) -> tuple[Instance, ...]:  # noqa: ARG001 (one shape for all services)

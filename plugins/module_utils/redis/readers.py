@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.config import settings_problems
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.directives import canonical
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.options import (
     CLUSTER_OPTIONS,
     INSTANCE_OPTIONS,
@@ -239,7 +241,10 @@ def _sentinel(cluster: Reader) -> dict[str, Any] | None:
 
 def _settings(cluster: Reader) -> dict[str, Any]:
     raw = cluster.given("settings")
-    return {str(k).lower(): v for k, v in raw.items()} if isinstance(raw, Mapping) else {}
+    if not isinstance(raw, Mapping):
+        return {}
+    cluster.wrong += settings_problems(raw, f"{cluster.where}.settings")
+    return {canonical(str(k)): v for k, v in raw.items()}
 
 
 def _users(cluster: Reader) -> tuple[list[dict[str, Any]], dict[str, str]]:
