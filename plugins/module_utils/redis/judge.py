@@ -62,7 +62,7 @@ def judge_seen(wanted: ClusterSpec, picture: Picture, *, repair: bool, upgrading
     if not repair:
         yield from _dead_masters(picture, wanted)
         lost = ALL & ~picture.owned
-        if lost and picture.joined:
+        if lost and len(picture.joined) > 1:
             yield Refusal("every slot has an owner", f"no node owns {text_of(lost)} ({lost.bit_count()} slots)",
                           "bring the node back that had them; or run with repair, which gives them, empty, to the "
                           "masters that are left, and says what is lost")  # fmt: skip
@@ -71,7 +71,7 @@ def judge_seen(wanted: ClusterSpec, picture: Picture, *, repair: bool, upgrading
 def _servers(nodes: Iterable[Node], upgrading: bool) -> Iterator[Refusal]:
     versions: dict[str, list[str]] = {}
     for node in nodes:
-        if any(word.lower() in node.error.lower() for word in _PASSWORD):
+        if _is_password(node.error):
             yield Refusal("every instance accepts our password", f"{node.name}: {node.error}",
                           "set admin_password to what the server has, or rotate it with rotate_secrets.yml")  # fmt: skip
         if node.answers and not node.cluster_enabled:
@@ -83,6 +83,10 @@ def _servers(nodes: Iterable[Node], upgrading: bool) -> Iterator[Refusal]:
         seen = "; ".join(f"{version}: {', '.join(names)}" for version, names in sorted(versions.items()))
         yield Refusal("all instances run one major version", seen,
                       "finish or undo the upgrade with upgrade.yml, replicas first")  # fmt: skip
+
+
+def _is_password(error: str) -> bool:
+    return any(word.lower() in error.lower() for word in _PASSWORD)
 
 
 def _identities(picture: Picture) -> Iterator[Refusal]:
@@ -104,6 +108,14 @@ def _newcomers(picture: Picture) -> Iterator[Refusal]:
                           "look whose they are; only then FLUSHALL, or name another instance")  # fmt: skip
 
 
+def judge_alone(picture: Picture) -> Iterator[Refusal]:
+    """Refuse to grow a cluster out of one node with some of the slots: it is none of ours."""
+    for member in picture.joined if len(picture.joined) == 1 and picture.owned != ALL else ():
+        yield Refusal("an instance that joins belongs to no cluster",
+                      f"{member.name} owns {text_of(member.slots)}, and knows nobody",
+                      "look whose it is; only then CLUSTER RESET it, or name another instance")  # fmt: skip
+
+
 def _strangers(members: Iterable[Member]) -> Iterator[Refusal]:
     for member in members:
         if member.state == STRANGER and not member.failed:
@@ -117,6 +129,8 @@ def _silent(members: Iterable[Member], repair: bool) -> Iterator[Refusal]:
         if not member.joined or member.answers or member.state == STRANGER:
             continue
         why = member.node.error if member.node and member.node.error else "it was not asked"
+        if _is_password(why):
+            continue
         if not member.failed and (member.state != "maintenance" or member.slots):
             yield Refusal("every member answers", f"{member.name}: {why}; the others think that it runs",
                           "make it reachable, or wait until the others notice that it is gone")  # fmt: skip

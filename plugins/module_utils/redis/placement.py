@@ -152,27 +152,44 @@ def choose_leaders(
     by_name = {s.name: s for s in seats}
     rank = {s.name: n for n, s in enumerate(seats)}
     candidates = {shard: _candidates(shard, [by_name[n] for n in names]) for shard, names in members.items()}
-    flow = Flow()
-    source, sink = flow.node(), flow.node()
-    hosts = dict.fromkeys((s.host, s.zone) for found in candidates.values() for s in found)
-    zones = dict.fromkeys(zone for _host, zone in hosts)
-    one = len(seats) ** 2 + 1  # a handover outweighs all ranks
-    zone_nodes = {zone: flow.node() for zone in zones}
-    host_nodes = {host: flow.node() for host, _zone in hosts}
-    for node in zone_nodes.values():
-        _limit(flow, (node, sink), len(members), len(zones), one * 4 * len(members), less_than_half=len(zones) >= 3)
-    for host, zone in hosts:
-        ends = (host_nodes[host], zone_nodes[zone])
-        _limit(flow, ends, len(members), len(host_nodes), one * 4 * len(members), less_than_half=True)
+    spread = _Spread([s for found in candidates.values() for s in found], len(members), len(seats))
     edges = {}
     for shard, found in candidates.items():
-        node = flow.node()
-        flow.edge(source, node, 1)
+        node = spread.flow.node()
+        spread.flow.edge(spread.source, node, 1)
         for seat in found:
-            cost = _change(seat, shard, shard in fresh) * one + rank[seat.name]
-            edges[shard, seat.name] = flow.edge(node, host_nodes[seat.host], 1, cost)
-    flow.run(source, sink)
-    return {shard: name for (shard, name), edge in edges.items() if flow.used(edge)}
+            cost = _change(seat, shard, shard in fresh) * spread.change + rank[seat.name]
+            edges[shard, seat.name] = spread.flow.edge(node, spread.hosts[seat.host], 1, cost)
+    spread.flow.run(spread.source, spread.sink)
+    return {shard: name for (shard, name), edge in edges.items() if spread.flow.used(edge)}
+
+
+def first_leaders(seats: Sequence[Seat], shards: int) -> list[str]:
+    """Return the first seats that are spread over hosts and zones as well as can be, as leaders of new shards."""
+    spread = _Spread(seats, shards, len(seats))
+    entry = spread.flow.node()
+    spread.flow.edge(spread.source, entry, shards)
+    edges = {s.name: spread.flow.edge(entry, spread.hosts[s.host], 1, rank) for rank, s in enumerate(seats)}
+    spread.flow.run(spread.source, spread.sink)
+    return [name for name, edge in edges.items() if spread.flow.used(edge)]
+
+
+class _Spread:
+    """Hosts → zones → sink, with the limits of both; who leads is led into its host by the caller."""
+
+    def __init__(self, candidates: Sequence[Seat], shards: int, seats: int) -> None:
+        self.flow = Flow()
+        self.source, self.sink = self.flow.node(), self.flow.node()
+        self.change = seats**2 + 1  # a handover outweighs all ranks
+        places = dict.fromkeys((s.host, s.zone) for s in candidates)
+        self.hosts = {host: self.flow.node() for host, _zone in places}
+        zones = {zone: self.flow.node() for _host, zone in places}
+        weight = self.change * 4 * max(1, shards)
+        for node in zones.values():
+            _limit(self.flow, (node, self.sink), shards, len(zones), weight, less_than_half=len(zones) >= 3)
+        for host, zone in places:
+            ends = (self.hosts[host], zones[zone])
+            _limit(self.flow, ends, shards, len(self.hosts), weight, less_than_half=True)
 
 
 def _candidates(shard: str, found: Sequence[Seat]) -> list[Seat]:

@@ -25,14 +25,15 @@ shard that goes is named by the first that is in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from ansible_collections.steelyard.stack.plugins.module_utils.fingerprint import fingerprint
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Refusal, Step
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import judge
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import CLUSTER, SERVICE, ClusterSpec
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.placement import Seat, place
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.placement import Seat, first_leaders, place
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_draft import Draft
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_picture import (
     Picture,
@@ -71,6 +72,7 @@ def make_plan(
     picture = look(wanted, seen)
     if not refusals and is_new(wanted, picture, seen):
         return _creation(wanted, picture, rates or Rates(), upgrading)
+    refusals += judge.judge_alone(picture)
     refusals += judge.judge_seen(wanted, picture, repair=repair, upgrading=upgrading)
     if refusals:
         return Plan(SERVICE, wanted.name, refusals=tuple(refusals), fingerprint=plan_fingerprint(wanted, ()))
@@ -86,13 +88,23 @@ def plan_fingerprint(wanted: ClusterSpec, steps: Iterable[Step]) -> str:
     return fingerprint(wanted.as_dict(), [[s.id, s.args["start"]] for s in steps])
 
 
-def layout(wanted: ClusterSpec) -> tuple[dict[str, SlotRange], dict[str, str]]:
-    """Return the slots of each master and the master of each replica of a new cluster: the inventory alone decides."""
+@lru_cache(maxsize=16)
+def layout(wanted: ClusterSpec) -> tuple[Mapping[str, SlotRange], Mapping[str, str]]:
+    """Return the slots of each master and the master of each replica of a new cluster: the inventory alone decides.
+
+    The first instances lead where that spreads them as well and leaves room for their replicas.
+    """
     seats = [Seat(i.name, i.host, i.zone) for i in wanted.instances if i.state == "present"]
     shards = [f"new {n}" for n in range(wanted.wanted_shards)]
-    placed = place(seats, shards, frozenset(shards), 1 + wanted.replicas)
-    order = [s.name for s in seats]
-    leaders = sorted(placed.leaders.items(), key=lambda pair: order.index(pair[1]))
+    leads = dict(zip(first_leaders(seats, len(shards)), shards, strict=False))
+    seated = [replace(s, shard=leads.get(s.name, ""), leads=s.name in leads) for s in seats]
+    placed = place(seated, shards, frozenset(shards), 1 + wanted.replicas)
+    if placed.together or placed.crowded:
+        free = place(seats, shards, frozenset(shards), 1 + wanted.replicas)
+        better = (len(free.together), len(free.crowded)) < (len(placed.together), len(placed.crowded))
+        placed = free if better else placed
+    order = {s.name: n for n, s in enumerate(seats)}
+    leaders = sorted(placed.leaders.items(), key=lambda pair: order[pair[1]])
     masters = dict(zip((name for _shard, name in leaders), even_ranges(len(shards)), strict=False))
     replicas = {name: leader for shard, leader in leaders for name in placed.members[shard] if name != leader}
     return masters, {name: replicas[name] for name in order if name in replicas}

@@ -49,6 +49,8 @@ class Draft:
         assigned, lost = self._assign()
         ends = self._finish(promoted)
         self._settle()
+        if self.refusals:
+            return ()
         self.make = Steps(self.wanted.name, before, self.rates, self._shard_members())
         first = [self.make.promote(self.name_of(heir), heir, dead, how) for dead, (heir, how) in promoted.items()]
         first += [self.make.assign(assigned, lost)] if assigned else []

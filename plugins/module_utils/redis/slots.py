@@ -191,7 +191,8 @@ def _pass(
 ) -> dict[str, int]:
     now, load = dict(held), _loads(held, held, weights)
     mean = sum(load.values()) / len(staying)
-    near = mean * threshold / 1000  # stop a tenth of the threshold away: exact sums would scatter slots
+    # Exact sums would scatter slots: stop so near that what all givers keep is half of the threshold for one taker.
+    near = mean * threshold / 200 / len(held)
     takers = [s for s in staying if load[s] + near < mean or not now[s]]
     for giver in sorted(held, key=lambda s: s in staying):
         keep = mean if giver in staying else 0.0
@@ -220,17 +221,26 @@ def _give(now: dict[str, int], load: dict[str, float], giver: str, taker: str, s
 def _pick(
     mask: int, weights: Mapping[int, int], amount: float, near: float, keep_one: bool
 ) -> tuple[int, float]:  # fmt: skip
-    """Return slots of about that weight, contiguous from the end where they fit, and their weight."""
+    """Return slots of about that weight, contiguous from the end where they fit, and their weight.
+
+    Slots that weigh nothing only go along between two that do.
+    """
     slots = slots_of(mask)
     if keep_one:
         slots = slots[1:]
-    taken, weight, passed = [], 0.0, []
+    taken: list[int] = []
+    between: list[int] = []
+    passed: list[tuple[int, int]] = []
+    weight = 0.0
     for slot in reversed(slots):
         if amount - weight <= near:
             break
         of = weights.get(slot, 0)
-        if weight + of <= amount:
-            taken.append(slot)
+        if not of:
+            between.append(slot)
+        elif weight + of <= amount:
+            taken += [*(between if taken else ()), slot]
+            between = []
             weight += of
         else:
             passed.append((of, slot))
