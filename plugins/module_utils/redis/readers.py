@@ -72,6 +72,8 @@ class Reader:
 def read_cluster(name: str, raw: object) -> tuple[dict[str, Any], list[Problem]]:
     """Return the parts of one cluster of `redis_clusters`, and everything that is wrong with it."""
     where = f"redis_clusters.{name}"
+    if isinstance(raw, Mapping) and isinstance(raw.get("appendonly"), bool):  # YAML's `no`
+        raw = {**raw, "appendonly": "everysec" if raw["appendonly"] else "no"}
     typed = check(raw, CLUSTER_OPTIONS, where)
     if not _NAME.match(name):
         rule = "a cluster is named with lower-case letters, digits, - and _"
@@ -88,7 +90,7 @@ def read_cluster(name: str, raw: object) -> tuple[dict[str, Any], list[Problem]]
         "primary": str(reader.given("primary")),
         "maxmemory": reader.read(memory, "maxmemory", 0),
         "maxmemory_policy": str(reader.given("maxmemory_policy")),
-        "appendonly": _yes_no(reader.given("appendonly")),
+        "appendonly": str(reader.given("appendonly")),
         "save": reader.read(save_points, "save", _NONE),
         "node_timeout": reader.read(longer_than_nothing, "node_timeout", 5.0),
         "min_replicas_to_write": reader.read(at_least(0), "min_replicas_to_write", 0),
@@ -215,11 +217,6 @@ def password(raw: object, where: str, vault: str) -> str:
         rule = "a password is printable ASCII without blanks, quotes and backslashes"
         raise Refused(rule, "another character", "make one with `openssl rand -hex 24`", where)
     return text
-
-
-def _yes_no(value: object) -> str:
-    """Return the word that YAML may have turned into a truth value."""
-    return {True: "everysec", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 
 def _sentinel(cluster: Reader) -> dict[str, Any] | None:
