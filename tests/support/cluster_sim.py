@@ -57,7 +57,7 @@ class Sim:
         names = {i.name for i in wanted.instances}
         for name in [n for n in self.nodes if n not in names]:
             node = self.nodes.pop(name)
-            assert node.knows <= {name} and not node.slots, f"{name} is still a member"
+            assert (node.knows <= {name} and not node.slots) or not node.alive, f"{name} is still a member"
             assert not any(name in n.knows for n in self.nodes.values()), f"{name} is still known"
 
     # What is seen
@@ -105,10 +105,20 @@ class Sim:
         node = self.nodes[name]
         return self.nodes[node.master] if node.master else node
 
+    def die(self, name: str, followed: bool) -> None:
+        """Kill a server; `followed`: its replica was elected in its place, where it had one."""
+        node = self.nodes[name]
+        node.alive = False
+        node.migrating, node.importing, node.stale = {}, {}, 0
+        heir = next((n for n in self.nodes.values() if n.master == name and n.alive), None)
+        if followed and heir and node.slots:
+            self._swap(node, heir)
+            node.master = ""
+
     def cluster(self) -> list[SimNode]:
         """Who knows somebody, or is known by somebody."""
-        known = {o for n in self.nodes.values() for o in n.knows - {n.name}}
-        return [n for n in self.nodes.values() if n.name in known or len(n.knows) > 1]
+        known = {o for n in self.nodes.values() if n.alive for o in n.knows - {n.name}}
+        return [n for n in self.nodes.values() if n.name in known or (len(n.knows) > 1 and n.alive)]
 
     # What is done
 
@@ -209,8 +219,9 @@ class Sim:
 
     def _forget(self, args: Mapping[str, Any]) -> None:
         node = self.nodes[args["name"]]
-        assert not node.slots, f"{node.name} still has slots"
-        assert not any(n.master == node.name and n.instance.state != "leaving" for n in self.nodes.values())
+        assert not node.slots or not node.alive, f"{node.name} still has slots"
+        node.slots = 0
+        assert not any(n.master == node.name and n.instance.state != "leaving" and n.alive for n in self.nodes.values())
         for other in self.nodes.values():
             other.knows.discard(node.name)
         for other in self.nodes.values():
@@ -227,7 +238,7 @@ class Sim:
         if step.verb == "create":
             self._half_create(args, rng)
         elif step.verb == "move_slots":
-            self._half_move(self.leader(args["source"]), self.leader(args["target"]), slots_of(_mask(args)), rng)
+            self.half_move(self.leader(args["source"]), self.leader(args["target"]), slots_of(_mask(args)), rng)
         elif step.verb == "finish_slots":
             for slot, end in args["slots"].items():
                 if rng.random() < 0.5:
@@ -260,7 +271,7 @@ class Sim:
             other.knows.add(node.name)
             node.knows.add(other.name)
 
-    def _half_move(self, source: SimNode, target: SimNode, slots: Sequence[int], rng: random.Random) -> None:
+    def half_move(self, source: SimNode, target: SimNode, slots: Sequence[int], rng: random.Random) -> None:
         done = slots[: rng.randrange(len(slots))]
         mask = 0
         for slot in done:

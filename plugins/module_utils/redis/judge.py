@@ -19,6 +19,7 @@ FEWEST = 3
 """Masters, and hosts: with fewer the majority that elects a new master can be lost with one host."""
 HEADROOM = 0.95
 """The part of maxmemory that data may fill after a move: replica buffers and the move itself take the rest."""
+STAYS = ("present", "maintenance")
 _PASSWORD = ("WRONGPASS", "NOAUTH", "NOPERM", "invalid username-password", "invalid password")
 
 
@@ -59,6 +60,7 @@ def judge_seen(wanted: ClusterSpec, picture: Picture, *, repair: bool, upgrading
     yield from _newcomers(picture)
     yield from _strangers(members)
     yield from _silent(members, repair)
+    yield from _lost_for_good(picture) if repair else ()
     if not repair:
         yield from _dead_masters(picture, wanted)
         lost = ALL & ~picture.owned
@@ -152,6 +154,15 @@ def _dead_masters(picture: Picture, wanted: ClusterSpec) -> Iterator[Refusal]:
             remedy += f"its slots go, empty, to the other masters, and what only {member.name} has is lost"
         yield Refusal("every master with slots lives", f"{member.name} is dead and owns {text_of(member.slots)}",
                       remedy)  # fmt: skip
+
+
+def _lost_for_good(picture: Picture) -> Iterator[Refusal]:
+    """Refuse to give a dead master's slots away while the inventory says that it stays: it has their only copy."""
+    for member in picture.joined:
+        if member.failed and member.slots and not heirs_of(picture, member.name) and member.state in STAYS:
+            yield Refusal("a master whose slots are given up leaves",
+                          f"{member.name} is dead, and the only one with data of {text_of(member.slots)}",
+                          f"bring it back; or, if it is lost, give {member.host} redis_state: leaving")  # fmt: skip
 
 
 def heirs_of(picture: Picture, name: str) -> list[Member]:

@@ -7,7 +7,8 @@ What a step does, in the order of a plan (`plan_steps.py` has their arguments):
 - `create`: nobody is in a cluster yet: meet, give the slots, replicate, wait for ok.
 - `promote`: a replica takes the place of its dead master, `force` (the masters vote) or `takeover` (too few of them
   live). Only with `repair`, as is
-- `assign_slots`: slots that nobody has go, empty, to masters; `lost` says what is gone. These two come first: nothing
+- `forget` of dead nodes, whose slots without a replica nobody has then;
+- `assign_slots`: slots that nobody has go, empty, to masters; `lost` says what is gone. All these come first: nothing
   else can be done in a cluster that is down.
 - `finish_slots`: slots that somebody left half moved, by slot: `source` may hold keys of it, `target` ends with it;
   `also` are others that may hold keys or marks. Where source and target are the same only marks are taken away.
@@ -116,7 +117,7 @@ def is_new(wanted: ClusterSpec, picture: Picture, seen: Sequence[Node]) -> bool:
     ids = {n.id for n in answering}
     if any(n.keys for n in answering) or any(p.id not in ids for n in answering for p in n.view):
         return False
-    if picture.owned == ALL or any(m.joined and m.state != "present" for m in picture.members.values()):
+    if picture.owned == ALL or picture.open or any(m.joined and m.state != "present" for m in picture.members.values()):
         return False
     masters, _replicas = layout(wanted)
     claims = {n.name: mask_of(n.myself.slots) for n in answering if n.myself}

@@ -53,13 +53,12 @@ class Draft:
             return ()
         self.make = Steps(self.wanted.name, before, self.rates, self._shard_members())
         first = [self.make.promote(self.name_of(heir), heir, dead, how) for dead, (heir, how) in promoted.items()]
-        first += [self.make.assign(assigned, lost)] if assigned else []
-        first += [self.make.finish(ends)] if ends else []
+        given = [self.make.assign(assigned, lost)] if assigned else []
+        given += [self.make.finish(ends)] if ends else []
         self.make = replace(self.make, picture=self.picture)
-        meets, joins = self._meet(), self._replicate(later=False)
-        moves, handovers = self._move(), self._handover()
-        gone, going = self._forget()
-        steps = (*first, *meets, *joins, *moves, *gone, *self._replicate(later=True), *handovers, *going)
+        dead, gone, going = self._forget()
+        joins, moves = [*self._meet(), *self._replicate(later=False)], self._move()
+        steps = (*first, *dead, *given, *joins, *moves, *gone, *self._replicate(later=True), *self._handover(), *going)
         self._say()
         return steps
 
@@ -111,13 +110,13 @@ class Draft:
         """Let open slots end where they should."""
         ends = {}
         for slot, found in self.picture.open.items():
-            source, target = (promoted[n][0] if n in promoted else n for n in (found.source, found.target))
-            if not self.picture.members[target].answers or not self.picture.members[source].answers:
-                continue  # its owner is dead and nobody follows: it is given away, empty, with the others
-            ends[slot] = Open(source, target, found.also)
+            named = [promoted[n][0] if n in promoted else n for n in (found.target, found.source, *found.also)]
             members = self.picture.members
-            owner = next((m.name for m in members.values() if m.slots >> slot & 1), None)
-            if owner and owner != target:
+            owner = next((m.name for m in members.values() if m.slots >> slot & 1), named[0])
+            target = named[0] if members[named[0]].answers else owner  # a dead one's slot was given to somebody
+            rest = list(dict.fromkeys(n for n in named if n != target and members[n].answers))
+            ends[slot] = Open(rest[0] if rest else target, target, tuple(rest[1:]))
+            if owner != target:
                 self.picture = self.picture.change(owner, slots=members[owner].slots & ~(1 << slot))
             self.picture = self.picture.change(target, slots=self.picture.members[target].slots | 1 << slot)
         return ends
@@ -269,12 +268,15 @@ class Draft:
                 found.append(self.make.handover(self.names[key], new, leader, why.get(state, "spreads the masters")))
         return found
 
-    def _forget(self) -> tuple[list[Step], list[Step]]:
-        """Return the steps for who goes: first the replicas of shards that go, so that nobody follows their masters."""
+    def _forget(self) -> tuple[list[Step], list[Step], list[Step]]:
+        """Return the steps for who goes: the dead, which would fail every later gate; the replicas of shards that go,
+        so that nobody follows their masters; and all others.
+        """
         going = [m for m in self.picture.joined if m.state == "leaving" or (m.state == STRANGER and m.failed)]
-        early = [m for m in going if m.leader in self.drained]
-        late = sorted((m for m in going if m not in early), key=lambda m: not m.leader)
-        return [self.make.forget(m.name) for m in early], [self.make.forget(m.name) for m in late]
+        dead = [m for m in going if not m.answers]
+        early = [m for m in going if m.leader in self.drained and m not in dead]
+        late = sorted((m for m in going if m not in early and m not in dead), key=lambda m: not m.leader)
+        return tuple([self.make.forget(m.name) for m in part] for part in (dead, early, late))  # type: ignore[return-value]
 
     def _say(self) -> None:
         """Note what is left as it is, and what could be better."""

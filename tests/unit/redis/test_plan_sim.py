@@ -1,6 +1,6 @@
 """Plans of thousands of random clusters, applied to a simulation: valid, balanced, nothing left, also after kills.
 
-`STEELYARD_EXAMPLES` is how many clusters each property tries (default 150).
+`STEELYARD_EXAMPLES` is how many clusters each property tries (default 300).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan import make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.slots import ALL, ranges_of, slots_of, uneven
 
-EXAMPLES = int(os.environ.get("STEELYARD_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("STEELYARD_EXAMPLES", "300"))
 profile = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 UNEVEN = {slot: 1 + (slot * 7919) % 100 for slot in range(16384)}
 PLACING = {"the copies of a shard are on different hosts", "every shard has a master"}
@@ -130,10 +130,10 @@ def least_moves(sim: Sim, plan: Plan, wanted: ClusterSpec) -> int:
     return sum(counts[n] for n in gone) + sum(max(0, c - each - (n < over)) for n, c in enumerate(stay))
 
 
-def converge(sim: Sim, wanted: ClusterSpec, rng: random.Random | None = None) -> Plan | None:
+def converge(sim: Sim, wanted: ClusterSpec, rng: random.Random | None = None, repair: bool = False) -> Plan | None:
     """Plan and apply until nothing is left; with `rng` killed up to three times. None where it is refused."""
     sim.start(wanted)
-    first = plan = make_plan(wanted, sim.answers())
+    first = plan = make_plan(wanted, sim.answers(), repair=repair)
     assert {r.rule for r in plan.refusals} <= PLACING, plan.as_table()
     if plan.refusals:
         return None
@@ -143,7 +143,7 @@ def converge(sim: Sim, wanted: ClusterSpec, rng: random.Random | None = None) ->
             sim.apply(step)
         if rng and plan.steps:
             sim.half(plan.steps[stop], rng)
-        plan = make_plan(wanted, sim.answers())
+        plan = make_plan(wanted, sim.answers(), repair=repair)
         assert not plan.refusals, plan.as_table()
     for step in plan.steps:
         sim.apply(step)
@@ -192,6 +192,30 @@ def test_by_weight(history: list[str], by: str, seed: int) -> None:
         loads = {n.name: float(sum(UNEVEN[s] for s in slots_of(n.slots))) for n in sim.nodes.values() if n.slots}
         assert not sim.keys or uneven(loads, list(loads)) <= wanted.threshold
         sim.keys = UNEVEN
+
+
+@profile
+@given(histories(), st.integers(0, 2**32))
+def test_dead_hosts_are_replaced(history: list[str], seed: int) -> None:
+    """A host dies, perhaps within a move; its shards have a new master already, or have not, or never get one."""
+    sim, rng = Sim(), random.Random(seed)
+    wanted = read(history[0])
+    if converge(sim, wanted) is None:
+        return
+    masters = [n for n in sim.nodes.values() if n.slots]
+    source, target = rng.sample(masters, 2)
+    sim.half_move(source, target, slots_of(source.slots)[-9:], rng)
+    hosts = sorted({int(i.host[1:]) for i in wanted.instances})
+    dead = rng.choice(hosts)
+    for instance in wanted.instances:
+        if instance.host == f"r{dead}":
+            sim.die(instance.name, followed=rng.random() < 0.5)
+    zones = len({i.zone for i in wanted.instances if i.zone})
+    ports = len({i.port for i in wanted.instances})
+    states = [(h, "leaving" if h == dead else "present") for h in [*hosts, hosts[-1] + 1]]
+    replaced = spec(states, ports, zones, wanted.replicas)
+    if converge(sim, replaced, rng, repair=True):
+        sim.stop(spec([(h, s) for h, s in states if s != "leaving"], ports, zones, wanted.replicas))
 
 
 def test_ranges_stay_few() -> None:
