@@ -1,6 +1,7 @@
 """Runs molecule's scenarios, one after the other, on one lab that they share: `tools/molecule.py [SCENARIO…]`.
 
-STEELYARD_LAB_OS=bookworm takes Debian 12; STEELYARD_KEEP_LAB=1 leaves the machines running.
+STEELYARD_LAB_OS=bookworm takes Debian 12; STEELYARD_KEEP_LAB=1 leaves the machines running; STEELYARD_MOLECULE_LAB=mine
+names the lab, where another run has its own on the same machine.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-INVENTORY = ("molecule/inventory", "--name", "molecule")
+# A second run on the same machine takes another name.
+LAB = os.environ.setdefault("STEELYARD_MOLECULE_LAB", "molecule")
+INVENTORY = ("molecule/inventory", "--name", LAB)
 
 
 def run(*words: str) -> int:

@@ -21,6 +21,10 @@ description:
   - A name of C(leaving_hosts) returns the names of all hosts whose applications leave, as a list.
   - A name of C(peer_names) returns the names that the host must be able to look up, as a list; hosts that state an
     IP address are not in it.
+  - Names of C(redis_instances) and C(redis_sentinels) return the Redis servers and Sentinels of the host, as lists;
+    C(redis_clusters) all clusters of the inventory, as a list; C(redis_secrets) what the host needs of their passwords
+    and certificates, by cluster.
+  - A name of C(sysctls) returns the kernel settings that the services of the host need.
   - Only variables of hosts that the answer rests on are read.
 options:
   _terms:

@@ -18,6 +18,10 @@ from ansible_collections.steelyard.stack.plugins.module_utils.errors import Prob
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall import model as firewall
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import GROUPS, Fleet, Host, Listener
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx import model as nginx
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import check as redis_check
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import inventory as redis
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import sizing as redis_sizing
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import SERVICE as REDIS
 
 
 def _slice_problems(fleet: Fleet) -> list[Problem]:
@@ -37,9 +41,16 @@ _PROBLEMS: tuple[Callable[[Fleet], list[Problem]], ...] = (
     app.problems,
     _slice_problems,
     nginx.problems,
+    redis_check.problems,
     firewall.problems,
 )
-_LISTENERS: tuple[Callable[[Fleet, Host], list[Listener]], ...] = (app.listeners, nginx.listeners)
+_LISTENERS: tuple[Callable[[Fleet, Host], list[Listener]], ...] = (app.listeners, nginx.listeners, redis.listeners)
+_SYSCTLS: Mapping[str, Mapping[str, int | str]] = {
+    # A fork for a snapshot or a rewrite needs no memory of its own, but without this the kernel may refuse it.
+    REDIS: {"vm.overcommit_memory": 1},
+}
+"""Kernel settings that a service needs beside those that every machine has."""
+
 ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # compared here, never bound
 
 
@@ -61,7 +72,7 @@ def listeners(fleet: Fleet, host: Host) -> list[Listener]:
 
 def owns(unit: str) -> bool:
     """Return whether a systemd unit is one of ours."""
-    return unit == "nginx.service" or unit.startswith("app@")
+    return unit == "nginx.service" or unit.startswith(("app@", "redis@", "redis-sentinel@"))
 
 
 def overlap(one: str, other: str) -> bool:
@@ -72,7 +83,14 @@ def overlap(one: str, other: str) -> bool:
 def oversubscription(fleet: Fleet, host: Host, memory: int, cpus: float) -> list[Problem]:
     """Return what a host of this size (bytes, CPUs) cannot keep of what the inventory places on it."""
     whole = app.Slice.from_vars(host.vars.get("app_slice") or {})
-    return app_sizing.oversubscription(app.instances_of(fleet, host), whole, memory, cpus, "memory and CPUs")
+    where, instances = "memory and CPUs", app.instances_of(fleet, host)
+    limits = redis_sizing.HostLimits(memory, max(1, int(cpus)))
+    servers = redis.clusters_on(fleet, host)
+    tenants = redis_sizing.Tenants(servers, app_sizing.promised_memory(instances, whole))
+    found = redis_sizing.oversubscription(limits, tenants, where)
+    # What states no size takes what is left, and is no reason why an application would not fit.
+    promised = sum(cluster.maxmemory for cluster in servers)
+    return found + app_sizing.oversubscription(instances, whole, memory, cpus, where, promised)
 
 
 def shuts_out(host: Host, peer: str) -> bool:
@@ -115,12 +133,29 @@ def services_of(fleet: Fleet, host: Host) -> list[str]:
 
     A class may run in a group of any name, an extra one too: what runs instances is managed.
     """
-    here = {app.SERVICE: bool(app.instances_of(fleet, host)), nginx.SERVICE: nginx.GROUP in host.groups}
+    here = {
+        app.SERVICE: bool(app.instances_of(fleet, host)),
+        nginx.SERVICE: nginx.GROUP in host.groups,
+        REDIS: bool(redis.instances_of(fleet, host) or redis.sentinels_of(fleet, host)),
+    }
     placed = [name for name, is_here in here.items() if is_here]
     extra = {str(g) for g in host.vars.get("steelyard_extra_groups") or ()}
     if not placed and host.groups & extra and not host.groups & set(GROUPS):
         return []
     return ["base", *placed]
+
+
+def redis_tenants(fleet: Fleet, host: Host) -> dict[str, Any]:
+    """Return who else lives on a host with Redis: the bytes that the inventory gives to others, and whether any do."""
+    whole = app.Slice.from_vars(host.vars.get("app_slice") or {})
+    others = set(services_of(fleet, host)) - {"base", REDIS}
+    return {"others": app_sizing.promised_memory(app.instances_of(fleet, host), whole), "shared": bool(others)}
+
+
+def sysctls(fleet: Fleet, host: Host) -> dict[str, int | str]:
+    """Return the kernel settings that the services of a host need; what the inventory states of them wins."""
+    placed = services_of(fleet, host)
+    return {name: value for service in placed for name, value in _SYSCTLS.get(service, {}).items()}
 
 
 _WANTED: Mapping[str, Callable[[Fleet, Host], Any]] = {
@@ -134,7 +169,13 @@ _WANTED: Mapping[str, Callable[[Fleet, Host], Any]] = {
     "nginx_pools": nginx.wanted_pools_json,
     "nginx_state": lambda _fleet, host: host.state_of(nginx.SERVICE),
     "peer_names": peer_names,
+    "redis_clusters": redis.wanted_clusters,
+    "redis_instances": redis.wanted_instances,
+    "redis_secrets": redis.wanted_secrets,
+    "redis_sentinels": redis.wanted_sentinels,
+    "redis_tenants": redis_tenants,
     "services": services_of,
+    "sysctls": sysctls,
 }
 WANTED = tuple(_WANTED)
 

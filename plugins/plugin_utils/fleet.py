@@ -36,7 +36,7 @@ try:  # where a value was written; a hint for the reader, so it may be missing
 except ImportError:  # pragma: no cover
     Origin = None
 
-PREFIXES = ("steelyard_", "app_", "nginx_", "base_", "firewall_")
+PREFIXES = ("steelyard_", "app_", "nginx_", "redis_", "base_", "firewall_")
 NAMES = frozenset({"ansible_host", "ansible_port", "ape_tier"})
 _STATED = re.compile(rf"^({'|'.join(GROUPS)})_([a-z0-9_]+_)?(id|cluster_name|state)$")
 # What Ansible itself says of an undefined value; anything else is the hint of an `undef`.

@@ -97,6 +97,12 @@ def instances_of(fleet: Fleet, host: Host) -> tuple[Instance, ...]:  # noqa: ARG
     return tuple(sorted(found, key=lambda i: (i.port, i.cluster)))
 
 
+def clusters_on(fleet: Fleet, host: Host) -> tuple[Cluster, ...]:
+    """Return the clusters of the servers that stay on `host`, one for each server; raises Refused."""
+    clusters = clusters_from_vars(host.vars)
+    return tuple(clusters[i.cluster] for i in instances_of(fleet, host) if i.stays)
+
+
 def sentinels_of(fleet: Fleet, host: Host) -> tuple[SentinelInstance, ...]:  # noqa: ARG001
     """Return the Sentinels that the inventory places on `host`, by port; raises Refused. Leaving ones are among them."""
     found = [s for c in clusters_from_vars(host.vars).values() for s in _sentinels_on(c, host)]
@@ -170,10 +176,17 @@ def wanted_instances(fleet: Fleet, host: Host) -> list[dict[str, Any]]:
 
 
 def wanted_sentinels(fleet: Fleet, host: Host) -> list[dict[str, Any]]:
-    """Return the host's Sentinels in JSON types, each with its cluster's `ClusterSpec` under `watches`; no secrets."""
+    """Return the host's Sentinels in JSON types, each with its cluster's statement under `config` and its `ClusterSpec`
+    under `watches`; no secrets.
+    """
     clusters = clusters_from_vars(host.vars)
     return [
-        {**s.as_dict(), "watches": spec_of(fleet, clusters[s.cluster]).as_dict()} for s in sentinels_of(fleet, host)
+        {
+            **s.as_dict(),
+            "config": clusters[s.cluster].as_dict(),
+            "watches": spec_of(fleet, clusters[s.cluster]).as_dict(),
+        }
+        for s in sentinels_of(fleet, host)
     ]
 
 

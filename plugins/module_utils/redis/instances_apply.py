@@ -1,0 +1,385 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Does the steps of a plan on this host, one at a time; each leaves the host as the next read will see it."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import json
+import os
+import pwd
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.steelyard.stack.plugins.module_utils import durable
+from ansible_collections.steelyard.stack.plugins.module_utils.app.client import CommandFailed, journal, run
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Problem, Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.fileset import Transaction
+from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import instances_client as client
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import instances_compare as compare
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import machine_start, unit_files
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_model import One, Server, Watcher, Wish
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_plan import (
+    file_changes,
+    make_plan,
+    stale_files,
+)
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_state import Note, Seen
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.machine_link import ErrorReply, NoAnswer
+from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
+
+SET = "redis"
+ANSWER_DEADLINE = 60.0
+"""Seconds from a start until it answers at all; reading its data may then take as long as it takes."""
+
+STOP_DEADLINE = 15 * 60 + 30.0
+"""Seconds, above the template's TimeoutStopSec."""
+
+
+class NotReady(GateNotPassed):
+    """An instance did not come up; what it was before has been put back where there was something."""
+
+
+@dataclass
+class Executor:
+    """Works on one host for one wish. `waited` is how long the first step has been under way in earlier calls."""
+
+    wish: Wish
+    waited: float = 0
+    done: list[str] = field(default_factory=list)
+
+    def execute(self, step: Step, left: float) -> str | None:
+        """Do one step; return None when it is done, else what it waits for after `left` seconds."""
+        patient: dict[str, Callable[[str, float], str | None]] = {"prove": self._prove, "stop": self._stop}
+        verbs: dict[str, Callable[[str], None]] = {
+            "silence": self._silence,
+            "hold": self._hold,
+            "configure": self._configure,
+            "reload": self._reload,
+            "create": self._create,
+            "start": self._start,
+            "enable": self._enable,
+            "set": self._set,
+            "set users": self._set_users,
+            "restart": self._restart,
+            "remove": self._remove,
+            "clean": self._clean,
+        }
+        waiting = None
+        if step.verb in patient:
+            waiting = patient[step.verb](step.subject, left)
+        else:
+            verbs[step.verb](step.subject)
+        if waiting is None:
+            self.waited = 0
+            self.done.append(step.id)
+        return waiting
+
+    def _silence(self, unit: str) -> None:
+        """The package's own instance listens on the common port, with the distribution's settings."""
+        run(["systemctl", "disable", "--now", "--quiet", unit], STOP_DEADLINE, False)
+        run(["systemctl", "mask", "--quiet", unit])
+
+    def _hold(self, package: str) -> None:
+        run(["apt-mark", "hold", package])
+
+    def _files(self) -> Transaction:
+        wish = self.wish
+        seen = client.read_host(wish)
+        wanted = unit_files.host_files(wish.placed_servers, wish.placed_watchers, wish.package)
+        return Transaction(SET, wanted, stale_files(seen, wish))
+
+    def _configure(self, _subject: str) -> None:
+        with self._files() as change:
+            unproven = bool(change.interrupted)
+            change.plan()
+            change.swap()
+            if not unproven and not any(c.path.startswith(unit_files.UNIT_DIR) for c in change.changes):
+                change.commit()  # systemd has no part in it; what the servers have of it is asked of them
+        self._close_directories()
+
+    def _close_directories(self) -> None:
+        """Nobody but root and the service may list settings and certificates."""
+        group = grp.getgrnam(self.wish.package.user).gr_gid
+        for one in self.wish.placed:
+            os.chown(unit_files.config_dir(one), 0, group)
+            os.chmod(unit_files.config_dir(one), 0o750)
+
+    def _reload(self, _subject: str) -> None:
+        """Let systemd read the units and see that it took them; else put the last good files back."""
+        with self._files() as change:
+            run(["systemctl", "daemon-reload"])
+            units = client.show(unit_files.unit_of(one) for one in self.wish.placed)
+            bad = {name: u["LoadState"] for name, u in units.items() if u.get("LoadState") != "loaded"}
+            if bad:
+                change.rollback()
+                run(["systemctl", "daemon-reload"])
+                seen = ", ".join(f"{name} is {state}" for name, state in sorted(bad.items()))
+                remedy = "see systemctl status; the last good files are back in place"
+                raise Refused("systemd accepts the units", seen, remedy, self.wish.host)
+            for one in self.wish.placed:
+                # A unit that runs keeps its old limit of memory at a daemon-reload (seen on systemd 257).
+                limit = f"MemoryMax={unit_files.memory_max(one)}"
+                run(["systemctl", "set-property", "--runtime", unit_files.unit_of(one), limit])
+            change.commit()
+
+    def _create(self, key: str) -> None:
+        """Make its directory, with the file that only the server changes from then on."""
+        one, user = self.wish.one(key), pwd.getpwnam(self.wish.package.user)
+        home = Path(unit_files.data_dir(one))
+        home.mkdir(parents=True, exist_ok=True, mode=0o755)
+        if isinstance(one, Watcher):
+            text = "".join(f"{line}\n" for line in one.monitor)
+        else:
+            text = f"replicaof {one.replicaof}\n" if one.replicaof else ""
+        path = home / machine_start.STATE_FILE
+        aside = path.with_name(f".{path.name}.steelyard-new")
+        aside.unlink(missing_ok=True)
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fchown(handle, user.pw_uid, user.pw_gid)
+            os.fsync(handle)
+        os.chown(home, user.pw_uid, user.pw_gid)
+        os.chmod(home, 0o700)
+        os.replace(aside, path)
+        durable.fsync_directory(home)
+
+    def _enable(self, key: str) -> None:
+        run(["systemctl", "enable", "--quiet", client.unit_named(key)])
+
+    def _start(self, key: str) -> None:
+        unit = client.unit_named(key)
+        self._enable(key)
+        run(["systemctl", "reset-failed", unit], check=False)
+        try:
+            run(["systemctl", "start", unit], ANSWER_DEADLINE + 30)
+        except CommandFailed as error:
+            self._give_back(self.wish.one(key), error.problems[0].seen)
+
+    def _restart(self, key: str) -> None:
+        run(["systemctl", "stop", client.unit_named(key)], STOP_DEADLINE)
+        self._start(key)
+
+    def _stop(self, key: str, left: float) -> str | None:
+        unit = client.unit_named(key)
+        run(["systemctl", "stop", "--no-block", unit])
+        deadline = STOP_DEADLINE - self.waited
+
+        def state() -> str:
+            return client.show([unit]).get(unit, {}).get("ActiveState", "inactive")
+
+        try:
+            wait_until(state, lambda s: s in ("inactive", "failed"), min(left, deadline), f"{unit} has stopped")
+        except GateNotPassed as error:
+            if left < deadline:
+                return f"{unit} is {error.problems[0].seen}"
+            raise
+        return None
+
+    def _prove(self, key: str, left: float) -> str | None:
+        """Wait until it answers and has read its data, then note what is in force."""
+        one = self.wish.one(key)
+        unit = unit_files.unit_of(one)
+        deadline = max(0.0, ANSWER_DEADLINE - self.waited)
+
+        def observe() -> dict[str, Any]:
+            shown = client.show([unit]).get(unit, {})
+            state = f"{shown.get('ActiveState')}/{shown.get('SubState')}"
+            if not state.startswith("active/"):
+                return {"error": state, "failed": state.startswith("failed/")}
+            return client.ask(one, client.read_note(key))
+
+        def done(found: dict[str, Any]) -> bool:
+            return bool(found.get("failed") or found.get("refused") or not (found.get("error") or found.get("loading")))
+
+        try:
+            found = wait_until(observe, done, min(left, deadline), f"{unit} answers", describe=_state)
+        except GateNotPassed as error:
+            seen = error.problems[0].seen
+            if left < deadline or seen == LOADING:
+                return f"{unit}: {seen}"
+            self._give_back(one, seen)
+        else:
+            if found.get("failed") or found.get("refused"):
+                self._give_back(one, _state(found))
+        self._keep_note(one)
+        if isinstance(one, Server):
+            user = self.wish.package.user
+            run(["runuser", "-u", user, "--", "/usr/bin/python3", "-I", unit_files.PROGRAM, "note", key])
+        return None
+
+    def _keep_note(self, one: One) -> None:
+        """Write down what cannot be asked later: the password in force, and with what it came up."""
+        before = client.read_note(one.key)
+        run_dir, config_dir = unit_files.run_dir(one), unit_files.config_dir(one)
+        settings = {f"{config_dir}/{n}": Path(run_dir, n).read_text(encoding="utf-8") for n in machine_start.SETTINGS}
+        secrets = compare.digest_of(dict(one.concealed)) if isinstance(one, Watcher) else ""
+        note = Note(secrets, one.admin_password, settings)
+        if note != before:
+            os.makedirs(client.NOTES, mode=0o700, exist_ok=True)
+            durable.replace(Path(client.NOTES, f"{one.key}.json"), json.dumps(note.as_dict()))
+
+    def _give_back(self, one: One, seen: str) -> None:
+        """Start it with the settings with which it was ready last, and raise NotReady with the end of its journal."""
+        unit, good = unit_files.unit_of(one), client.read_note(one.key).settings
+        lines, outcome = journal(unit), "it is left as it is"
+        if any(path not in good or Path(path).read_text(encoding="utf-8") != good[path] for path in _settings(one)):
+            outcome = self._restore(one, good) if good else outcome
+        remedy = f"correct its settings and run again; {outcome}"
+        if lines:
+            remedy += f"; its journal ends:\n{lines}"
+        raise NotReady.of([Problem(f"{self.wish.host} {unit}", f"Redis {one.cluster} comes up", seen, remedy)])
+
+    def _restore(self, one: One, good: dict[str, str] | Any) -> str:
+        files = [f for f in unit_files.files_of(one, self.wish.package) if f.path in good]
+        last = [type(f)(f.path, good[f.path], f.mode, f.owner, f.group, f.secret) for f in files]
+        with Transaction(SET, last) as change:
+            change.plan()
+            change.swap()
+            change.commit()
+        unit = unit_files.unit_of(one)
+        run(["systemctl", "reset-failed", unit], check=False)
+        run(["systemctl", "restart", unit], STOP_DEADLINE, False)
+        note = client.read_note(one.key)
+        try:
+            wait_until(
+                lambda: client.ask(one, note), lambda f: not f.get("error"), ANSWER_DEADLINE, unit, describe=_state
+            )
+        except GateNotPassed:
+            return "its last good settings were put back, and it does not come up with them either"
+        return "its last good settings were put back, and it serves again"
+
+    def _set(self, key: str) -> None:
+        """Set live what differs; a server takes all of it or nothing (CONFIG SET with several names, since 7.0)."""
+        one = self.wish.one(key)
+        note = client.read_note(key)
+        with client.sign_in(one, note) as link:
+            seen = client.read_host(self.wish).ones[key]
+            changes = compare.settable(one, seen)
+            try:
+                if isinstance(one, Server):
+                    words = [word for change in changes for word in (change.name, change.value)]
+                    link.ask("CONFIG", "SET", *words) if words else None
+                else:
+                    for change in changes:
+                        link.ask(*_sentinel_words(one, change))
+            except ErrorReply as error:
+                remedy = "correct the setting; nothing else of this step was changed"
+                rule = f"{unit_files.unit_of(one)} takes {', '.join(c.text for c in changes)}"
+                raise Refused(rule, _masked(error.text, one), remedy, self.wish.host) from error
+        if isinstance(one, Watcher):
+            self._keep_note(one)
+
+    def _set_users(self, key: str) -> None:
+        """Make the users those that are wanted: each by itself, so that nobody else's connection ends.
+
+        ACL LOAD would end the connections of every user of the file (Redis 7.0); a user that is no longer wanted is
+        deleted with its connections.
+        """
+        one = self.wish.one(key)
+        plan = compare.users(one, client.read_host(self.wish).ones[key])
+        with client.sign_in(one, client.read_note(key)) as link:
+            replies = link.ask_all([["ACL", "SETUSER", name, *words] for name, words in plan.set_users.items()])
+            for name, reply in zip(plan.set_users, replies, strict=True):
+                if isinstance(reply, ErrorReply):
+                    remedy = "correct its commands, keys or channels"
+                    raise Refused(
+                        f"{unit_files.unit_of(one)} takes the user {name}", reply.text, remedy, self.wish.host
+                    )
+            if plan.delete:
+                link.ask("ACL", "DELUSER", *plan.delete)
+        self._keep_note(one)
+
+    def _remove(self, key: str) -> None:
+        """Forget one: link, files, notes; its data is set aside under a name that no instance has, or removed."""
+        unit = client.unit_named(key)
+        link = f"{client.WANTS}/{unit}"
+        if os.path.lexists(link):
+            os.unlink(link)
+        home, aside = Path(machine_start.DATA, key), Path(machine_start.DATA, f"{key}.kept-{int(time.time())}")
+        if home.is_dir():
+            shutil.rmtree(home) if self.wish.data == "remove" else home.rename(aside)
+        Path(machine_start.KNOWN, key).unlink(missing_ok=True)
+        Path(client.NOTES, f"{key}.json").unlink(missing_ok=True)
+        self._forget([p for p in client.read_files([]) if f"/{unit}.d/" in p or f"{machine_start.CONFIG}/{key}/" in p])
+        for directory in (f"{unit_files.UNIT_DIR}/{unit}.d", f"{client.CONTROL_DIR}/{unit}.d",
+                          f"{machine_start.CONFIG}/{key}", f"{machine_start.RUN}/{key}"):  # fmt: skip
+            shutil.rmtree(directory, ignore_errors=True)
+        run(["systemctl", "reset-failed", unit], check=False)
+
+    def _forget(self, paths: Sequence[str]) -> None:
+        with Transaction(SET, [], paths) as change:
+            change.plan()
+            change.swap()
+            run(["systemctl", "daemon-reload"])
+            change.commit()
+
+    def _clean(self, _subject: str) -> None:
+        """Leave nothing of ours but data that is kept."""
+        self._forget(list(client.read_files([])))
+        run(["apt-mark", "unhold", self.wish.package.name], check=False)
+        run(["systemctl", "unmask", "--quiet", self.wish.package.unit], check=False)
+        for path in (os.path.dirname(unit_files.PROGRAM), machine_start.CONFIG, client.NOTES, machine_start.KNOWN,
+                     machine_start.RUN, f"/var/lib/steelyard/config/{SET}"):  # fmt: skip
+            shutil.rmtree(path, ignore_errors=True)
+        for shared in (machine_start.DATA, os.path.dirname(machine_start.CONFIG)):
+            with contextlib.suppress(OSError):  # kept data, or what other services have there
+                os.rmdir(shared)
+
+
+LOADING = "reads its data"
+
+
+def _state(found: dict[str, Any]) -> str:
+    """Return what was seen of one that is waited for."""
+    return str(found.get("error") or (LOADING if found.get("loading") else "answers"))
+
+
+def _settings(one: One) -> list[str]:
+    return [p for name, p in unit_files.config_paths(one).items() if name in machine_start.SETTINGS]
+
+
+def _sentinel_words(watcher: Watcher, change: compare.Setting) -> list[str]:
+    """Return the command that sets one thing: of the primary that is watched, or of the Sentinel as a whole."""
+    if change.name.startswith(("announce-", "resolve-", "sentinel-")):
+        return ["SENTINEL", "CONFIG", "SET", change.name, change.value]
+    return ["SENTINEL", "SET", watcher.cluster, change.name, change.value]
+
+
+def _masked(text: str, one: One) -> str:
+    """Return the text without the passwords that are set."""
+    values = [*one.secrets.values(), *(one.concealed.values() if isinstance(one, Watcher) else ())]
+    for value in sorted(filter(None, values), key=len, reverse=True):
+        text = text.replace(value, "********")
+    return text
+
+
+def interrupted() -> bool:
+    """Whether an earlier run swapped files in and did not prove that systemd took them."""
+    with Transaction(SET, ()) as change:
+        return bool(change.interrupted)
+
+
+def read(wish: Wish) -> tuple[Seen, Plan]:
+    """Return what is on this host, and the plan for the wish."""
+    seen = client.read_host(wish, interrupted())
+    return seen, make_plan(seen, wish)
+
+
+def diffs(seen: Seen, wish: Wish, plan: Plan) -> list[dict[str, str]]:
+    """Return Ansible's diffs: the plan, then each file; secrets masked."""
+    if not plan.steps:
+        return []
+    changes = file_changes(seen, wish) if any(s.verb == "configure" for s in plan.steps) else ()
+    return [plan.as_diff(), *(c.as_diff() for c in changes)]
+
+
+__all__ = ["Executor", "NoAnswer", "diffs", "interrupted", "read"]

@@ -1,0 +1,393 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: redis_instances
+short_description: Redis servers and Sentinels of one host as systemd units
+version_added: "0.2.0"
+description:
+  - Writes units, settings, users and certificates, creates and starts servers and Sentinels, waits until they have read
+    their data, sets live what differs, restarts where told to what only a restart brings into force, and removes what
+    the inventory no longer places on the host.
+  - It knows one host only. Whose replica a server is and which slots it has is written at its creation and never again;
+    M(steelyard.stack.redis_cluster) changes that.
+  - What a server works with is asked of the server (CONFIG GET, ACL LIST); what it was started with is a copy that its
+    launcher leaves in C(/run). So a run that was killed anywhere is finished by the next one.
+  - A server that had data refuses to start without it, says so in its journal, and is not restarted by systemd.
+  - One that does not come up gets the settings back with which it was ready last; the module then fails with the last
+    lines of its journal.
+author:
+  - Steelyard authors (@steelyard)
+attributes:
+  check_mode:
+    description: The plan is made and shown, nothing is changed.
+    support: full
+  diff_mode:
+    description: The plan, and each file; secrets are masked. It is the same text in check mode.
+    support: full
+  idempotent:
+    description: Without a difference nothing is done, and nothing is restarted.
+    support: full
+options:
+  operation:
+    description:
+      - V(read) returns what is there and the plan, V(apply) does the plan, V(health) judges the host.
+    type: str
+    choices: [read, apply, health]
+    default: apply
+  instances:
+    description:
+      - The servers that the inventory places on this host, from the lookup P(steelyard.stack.wanted#lookup).
+    type: list
+    elements: dict
+    default: []
+  sentinels:
+    description: The Sentinels that the inventory places on this host, from the same lookup.
+    type: list
+    elements: dict
+    default: []
+  clusters:
+    description: All clusters of the inventory, from the same lookup.
+    type: list
+    elements: dict
+    default: []
+  secrets:
+    description: Passwords and certificates by cluster, from the same lookup.
+    type: dict
+    default: {}
+  primaries:
+    description:
+      - Where a new replica finds its primary, as C(address port) by cluster, where the cluster lives already. Without
+        it a new replica is given the primary that the inventory states.
+    type: dict
+    default: {}
+  package:
+    description: What the servers run on.
+    type: dict
+    default: {}
+    suboptions:
+      name:
+        description: The package.
+        type: str
+        choices: [redis-server, redis, valkey-server]
+        default: redis-server
+      version: {description: The version that is wanted; empty takes any., type: str, default: ""}
+      hold: {description: Whether the distribution's upgrades leave it alone., type: bool, default: true}
+  host:
+    description: Inventory name of the host; the action fills it in.
+    type: str
+    default: ""
+  facts:
+    description: What the inventory says of the host.
+    type: dict
+    default: {}
+    suboptions:
+      memory: {description: Such as V(2gb); empty for what the host has., type: str, default: ""}
+      cpus: {description: CPUs to count on; 0 for what the host has., type: float, default: 0}
+      others: {description: Bytes that the inventory gives to other services., type: int, default: 0}
+      shared: {description: Whether other services live there., type: bool, default: false}
+      profile: {description: Which sizing rules apply., type: str, default: ""}
+      tier: {description: Tier of the profile., type: str, default: ""}
+  memory_max:
+    description: Limit of each server's unit, such as V(3gb); V(auto) follows from its maxmemory, V(0) is no limit.
+    type: str
+    default: "0"
+  remove:
+    description: Stop and remove what the inventory does not place on this host, or calls leaving.
+    type: bool
+    default: false
+  data:
+    description: With O(remove=true), whether data is set aside under another name or removed.
+    type: str
+    choices: [keep, remove]
+    default: keep
+  restart:
+    description: V(needed) restarts what runs with other settings than the wanted ones, one after the other.
+    type: str
+    choices: [never, needed]
+    default: never
+  ports:
+    description: Restart only these; all when empty.
+    type: list
+    elements: int
+    default: []
+  started_before:
+    description: With O(restart=needed), also restart what started before this time (seconds since 1970).
+    type: float
+    default: 0
+  payload:
+    description: What holds secrets, as one text that hides them; the action fills it in.
+    type: str
+    default: ""
+  plan:
+    description: The steps to do; the action fills it in.
+    type: dict
+    default: {}
+  budget:
+    description: Seconds after which no further step is begun; the action fills it in.
+    type: float
+    default: 10
+  waited:
+    description: Seconds that the first step has been under way in earlier calls; the action fills it in.
+    type: float
+    default: 0
+  lease:
+    description: The run that calls; the action fills it in.
+    type: dict
+    suboptions:
+      cluster: {description: Name of the cluster., type: str, required: true}
+      run: {description: Id of the run., type: str, required: true}
+      token: {description: Token of the lease., type: int}
+"""
+
+EXAMPLES = r"""
+- name: What is on this host, and what would be done
+  steelyard.stack.redis_instances:
+    operation: read
+    instances: "{{ lookup('steelyard.stack.wanted', 'redis_instances') }}"
+    sentinels: "{{ lookup('steelyard.stack.wanted', 'redis_sentinels') }}"
+    clusters: "{{ lookup('steelyard.stack.wanted', 'redis_clusters') }}"
+    secrets: "{{ lookup('steelyard.stack.wanted', 'redis_secrets') }}"
+
+- name: Configure, create, start what is missing and set live what differs; restart nothing, remove nothing
+  steelyard.stack.redis_instances:
+    instances: "{{ lookup('steelyard.stack.wanted', 'redis_instances') }}"
+    clusters: "{{ lookup('steelyard.stack.wanted', 'redis_clusters') }}"
+    secrets: "{{ lookup('steelyard.stack.wanted', 'redis_secrets') }}"
+
+- name: Restart one server where it waits for it
+  steelyard.stack.redis_instances:
+    instances: "{{ lookup('steelyard.stack.wanted', 'redis_instances') }}"
+    clusters: "{{ lookup('steelyard.stack.wanted', 'redis_clusters') }}"
+    secrets: "{{ lookup('steelyard.stack.wanted', 'redis_secrets') }}"
+    restart: needed
+    ports: [7000]
+
+- name: Remove what leaves this host, and its data; its slots have been moved and its peers have forgotten it
+  steelyard.stack.redis_instances:
+    instances: "{{ lookup('steelyard.stack.wanted', 'redis_instances') }}"
+    clusters: "{{ lookup('steelyard.stack.wanted', 'redis_clusters') }}"
+    secrets: "{{ lookup('steelyard.stack.wanted', 'redis_secrets') }}"
+    remove: true
+    data: remove
+"""
+
+RETURN = r"""
+changed:
+  description: Whether something was done, or would be.
+  type: bool
+  returned: always
+  sample: true
+plan:
+  description: Steps, refusals and notes.
+  type: dict
+  returned: for read and apply
+  sample: {service: redis, cluster: redis1, fingerprint: 3f9c0a1b2c3d4e5f, steps: [], refusals: [], notes: []}
+applied:
+  description: Ids of the steps that were done.
+  type: list
+  elements: str
+  returned: for apply
+  sample: [start/7000, prove/7000]
+remaining:
+  description: Ids of the steps that were not.
+  type: list
+  elements: str
+  returned: for apply
+  sample: []
+restart_needed:
+  description: What waits for a restart, by port (C(sentinel-26379) for a Sentinel), with the reasons.
+  type: dict
+  returned: always
+  sample: {"7000": [io-threads]}
+unplaced:
+  description: What is on the host and the inventory does not place there, or calls leaving.
+  type: list
+  elements: str
+  returned: always
+  sample: ["7001"]
+seen:
+  description: Servers and Sentinels as found.
+  type: list
+  elements: dict
+  returned: always
+  sample: [{key: "7000", active: active, ready: true, role: master, version: 8.0.2}]
+package:
+  description: Installed and wanted version of the package, and whether the package's own instance is masked.
+  type: dict
+  returned: always
+  sample: {name: redis-server, installed: "5:8.0.2-3+deb13u3", wanted: "", quiet: true}
+verdict:
+  description: C(ok) and findings, each with severity, what was seen, what it means and what to do.
+  type: dict
+  returned: for health
+  sample: {ok: true, findings: []}
+summary:
+  description: The findings as a table; empty when there are none.
+  type: str
+  returned: for health
+  sample: ""
+"""
+
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.steelyard.stack.plugins.module_utils.app.claim import (
+    PATIENCE,
+    WAITING,
+    claimed,
+    require_patience,
+)
+from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import unpack
+from ansible_collections.steelyard.stack.plugins.module_utils.cluster import LOOP_ARGUMENTS, do_steps
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.host.facts import gather
+from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import instances_apply as work
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_health import judge
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_model import Wish
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_plan import restart_reasons, unplaced
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_state import Seen
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_wanted import SYSCTLS, wish_of
+
+CLAIM = "/run/steelyard-redis.lock"
+PACKAGE: dict[str, dict[str, Any]] = {
+    "name": {"type": "str", "choices": ["redis-server", "redis", "valkey-server"], "default": "redis-server"},
+    "version": {"type": "str", "default": ""},
+    "hold": {"type": "bool", "default": True},
+}
+FACTS: dict[str, dict[str, Any]] = {
+    "memory": {"type": "str", "default": ""},
+    "cpus": {"type": "float", "default": 0},
+    "others": {"type": "int", "default": 0},
+    "shared": {"type": "bool", "default": False},
+    "profile": {"type": "str", "default": ""},
+    "tier": {"type": "str", "default": ""},
+}
+ARGUMENTS: dict[str, Any] = {
+    **LOOP_ARGUMENTS,
+    "operation": {"type": "str", "choices": ["read", "apply", "health"], "default": "apply"},
+    "instances": {"type": "list", "elements": "dict", "default": []},
+    "sentinels": {"type": "list", "elements": "dict", "default": []},
+    "clusters": {"type": "list", "elements": "dict", "default": []},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
+    "primaries": {"type": "dict", "default": {}},
+    "package": {"type": "dict", "default": {}, "options": PACKAGE},
+    "host": {"type": "str", "default": ""},
+    "facts": {"type": "dict", "default": {}, "options": FACTS},
+    "memory_max": {"type": "str", "default": "0"},
+    "remove": {"type": "bool", "default": False},
+    "data": {"type": "str", "choices": ["keep", "remove"], "default": "keep"},
+    "restart": {"type": "str", "choices": ["never", "needed"], "default": "never"},
+    "ports": {"type": "list", "elements": "int", "default": []},
+    "started_before": {"type": "float", "default": 0},
+    "payload": {"type": "str", "default": "", "no_log": True},
+}
+
+
+def with_payload(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments with what the action packed, because it holds secrets."""
+    return {**params, **unpack(params["payload"])[0]} if params["payload"] else params
+
+
+def observed(seen: Seen, wish: Wish, params: dict[str, Any]) -> dict[str, Any]:
+    """Return what every operation tells of the host."""
+    reasons = {one.key: list(restart_reasons(seen, wish, one)) for one in wish.placed}
+    package = {"name": wish.package.name, "installed": seen.package, "quiet": seen.quiet}
+    return {
+        "seen": [seen.ones[key].as_dict() for key in sorted(seen.ones)],
+        "restart_needed": {key: why for key, why in reasons.items() if why},
+        "unplaced": list(unplaced(seen, wish)),
+        "package": {**package, "wanted": (params["package"] or {}).get("version", "")},
+    }
+
+
+def read(wish: Wish, params: dict[str, Any]) -> dict[str, Any]:
+    """Return what is there and the plan; in check mode and for the action this is all that happens."""
+    seen, plan = work.read(wish)
+    file_diffs = work.diffs(seen, wish, plan)[1:]
+    return {"changed": False, "plan": plan.summary(), "file_diffs": file_diffs, **observed(seen, wish, params)}
+
+
+def apply(wish: Wish, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Do the given steps, or, called without the action, all of them; one run at a time."""
+    given = Plan.from_summary(params["plan"]) if params["plan"] else None
+    if check_mode:
+        return planned(wish, params, given)
+    begun = time.monotonic()
+    with claimed((params["lease"] or {}).get("run", ""), params["budget"], CLAIM) as claim:
+        if claim is None:
+            require_patience(params["waited"] if given else PATIENCE, CLAIM)
+            rest = [s.id for s in given.steps] if given else []
+            return {"changed": False, "applied": [], "remaining": rest, "progress": WAITING}
+        now = time.monotonic()
+        executor = work.Executor(wish, waited=claim.working(params["waited"], now))
+        return do(executor, params, given, params["budget"] - (now - begun))
+
+
+def planned(wish: Wish, params: dict[str, Any], given: Plan | None) -> dict[str, Any]:
+    """Return what would be done."""
+    seen, fresh = work.read(wish)
+    fresh.require_allowed()
+    plan = given or fresh
+    return {
+        "changed": bool(plan.steps), "plan": plan.summary(), "applied": [], "remaining": [s.id for s in plan.steps],
+        "diff": work.diffs(seen, wish, plan), **observed(seen, wish, params),
+    }  # fmt: skip
+
+
+def do(executor: work.Executor, params: dict[str, Any], given: Plan | None, budget: float) -> dict[str, Any]:
+    """Do the steps while the host is ours."""
+    wish = executor.wish
+    if given is None:
+        fresh = work.read(wish)[1]
+        fresh.require_allowed()
+        given = fresh
+    if not given.steps:
+        return planned(wish, params, given)
+    try:
+        done = do_steps(given.steps, executor.execute, budget=budget)
+    except SteelyardError as err:
+        rest = [s.id for s in given.steps if s.id not in executor.done]
+        partly = {"changed": bool(executor.done), "applied": executor.done, "remaining": rest}
+        return {"failed": True, "msg": str(err), **err.details, **partly}
+    result = done.as_dict()
+    if not done.remaining:
+        result.update(observed(work.read(wish)[0], wish, params))
+    return result
+
+
+def health(wish: Wish, params: dict[str, Any]) -> dict[str, Any]:
+    """Return the verdict over this host's servers and Sentinels."""
+    seen, _plan = work.read(wish)
+    verdict = judge(seen, wish)
+    told = {"verdict": verdict.as_dict(), "summary": verdict.as_table()}
+    return {"changed": False, **told, **observed(seen, wish, params)}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        params = with_payload(module.params)
+        wish = wish_of(params, gather(sysctls=SYSCTLS))
+        operation = params["operation"]
+        if operation == "read":
+            result = read(wish, params)
+        elif operation == "health":
+            result = health(wish, params)
+        else:
+            result = apply(wish, params, module.check_mode)
+    except SteelyardError as err:
+        module.fail_json(msg=str(err), **err.details)
+    if result.pop("failed", False):
+        module.fail_json(**result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
