@@ -55,6 +55,15 @@ def program() -> str:
     return found
 
 
+def skip_or_fail(reason: str) -> None:
+    """Skip a test for want of a server; where STEELYARD_REQUIRE_REDIS is set, as in CI, fail it."""
+    import pytest
+
+    if os.environ.get("STEELYARD_REQUIRE_REDIS"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 def free_ports(count: int, first: int = 21000, last: int = 29000) -> list[int]:
     """Ports that nobody listens on, each with its bus port (port + 10000)."""
     found: list[int] = []

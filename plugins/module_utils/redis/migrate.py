@@ -17,9 +17,11 @@ from __future__ import annotations
 import threading
 import time
 import zlib
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import parse
@@ -32,6 +34,8 @@ from ansible_collections.steelyard.stack.plugins.module_utils.units import forma
 PROBE_EVERY = 0.02
 MEMORY_EVERY = 0.5
 KEYS_A_BATCH = 4000
+KNOWN_BY = 32
+"""Slots that a new master has for each that a stream may open."""
 GRACE = 5.0
 """Seconds that a call may take longer than the server's own time-out, before we take the server for dead."""
 
@@ -54,6 +58,8 @@ class Migration:
         self._lock = threading.Lock()
         self._untold: list[Move] = []
         self._streams: list[Stream] = []
+        self._new: frozenset[str] = frozenset()
+        self._given: Counter[str] = Counter()
 
     def run(self, moves: Sequence[Move], seconds: float) -> Tally:
         """Move slots for so long and return what was done; what remains is what the nodes then say.
@@ -69,6 +75,7 @@ class Migration:
             for s in sources
         ]
         nodes = sorted({*sources, *room})
+        self._new = frozenset(n.name for n in self._client.read(room) if n.myself and not n.myself.slots)
         with ExitStack() as stack:
             watch = Watch(self, self._client, nodes, sorted(room), stack)
             watch.settle()
@@ -103,6 +110,8 @@ class Migration:
         """Remember whom the others have to be told of."""
         with self._lock:
             self._untold.extend(moves)
+            for move in moves:
+                self._given[move.target] += 1
 
     def _guard(self, work: Callable[[], None]) -> None:
         """Do it; the first failure ends the migration."""
@@ -133,7 +142,18 @@ class Migration:
             for target in _turned({m.target for m in moves}, source):
                 with room[target], self._client.link(target) as there:
                     own = [m for m in moves if m.target == target]
-                    stream.move(target, there, batches(own, keys, self.limits.open_slots))
+                    stream.move(target, there, batches(own, keys, partial(self._open_slots, target)))
+
+    def _open_slots(self, target: str) -> int:
+        """Return how many slots a stream may open at once: few at first where the target had none.
+
+        Clients hear of a new master by MOVED, when a slot is its own, or by ASK, while a slot is open; some (redis-py
+        8.1 among them) fail when the first that they hear of it is an ASK. So slots are given long before many are
+        open: of the first redirections that clients get, nearly all are then MOVED.
+        """
+        if target not in self._new:
+            return self.limits.open_slots
+        return min(self.limits.open_slots, max(1, self._given[target] // KNOWN_BY))
 
     def _tell(self) -> None:
         """Tell all other masters whose the slots are now. One that does not answer learns it by gossip."""
@@ -158,17 +178,17 @@ class Migration:
             stream.require_no_big()
 
 
-def batches(moves: Iterable[Move], keys: Mapping[int, int], most: int) -> Iterator[list[Move]]:
-    """Cut moves into batches: at most so many slots, and not too many keys."""
-    batch: list[Move] = []
-    total = 0
-    for move in moves:
-        if batch and (len(batch) == most or total + keys[move.slot] > KEYS_A_BATCH):
-            yield batch
-            batch, total = [], 0
-        batch.append(move)
-        total += keys[move.slot]
-    if batch:
+def batches(
+    moves: Iterable[Move], keys: Mapping[int, int], most: Callable[[], int], total: int = KEYS_A_BATCH
+) -> Iterator[list[Move]]:
+    """Cut moves into batches: at most so many slots, and not too many keys; the emptiest slots first."""
+    waiting = deque(sorted(moves, key=lambda m: (keys[m.slot], m.slot)))
+    while waiting:
+        batch = [waiting.popleft()]
+        held = keys[batch[0].slot]
+        while waiting and len(batch) < most() and held + keys[waiting[0].slot] <= total:
+            held += keys[waiting[0].slot]
+            batch.append(waiting.popleft())
         yield batch
 
 

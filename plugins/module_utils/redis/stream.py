@@ -25,6 +25,7 @@ UNKNOWN_SIZE = 1024
 SAMPLED_SLOTS = 100
 EXPLAINED = 0.8
 """What of a sample's mean times the keys counts: MEMORY USAGE and the server's own sum differ by what tables take."""
+UNEVEN = 8
 UNSIZED = 32 * 1024 * 1024
 SLOWEST = 20_000_000
 """Bytes a second at which a big key is carried and taken in at the least; gives its MIGRATE its time-out."""
@@ -199,8 +200,11 @@ class Stream:
         names = [n for page in pages for n in _names(page)]
         if not names or not keys:
             return
-        mean = sum(self._one_by_one(names)) / len(names)
-        if dataset - EXPLAINED * mean * keys < UNSIZED:
+        sizes = sorted(self._one_by_one(names))
+        if sizes[-1] > min(UNEVEN * sizes[len(sizes) // 2], self.whole.limits.big_key_bytes):
+            return
+        mean = sum(sizes) / len(sizes)
+        if dataset - EXPLAINED * mean * keys < min(UNSIZED, self.whole.limits.big_key_bytes):
             self.usual_size = int(mean)
 
     def _sized(self, found: Sequence[tuple[int, Sequence[bytes]]]) -> Iterator[Listed]:

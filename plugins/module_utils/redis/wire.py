@@ -92,7 +92,7 @@ class Link:
             "host": self.address, "port": self.port, "username": access.user or None,
             "password": access.password or None, "socket_timeout": access.timeout,
             "socket_connect_timeout": access.connect_timeout, "protocol": 2, "client_name": "steelyard",
-            "lib_name": None, "lib_version": None,
+
         }  # fmt: skip
         if access.tls is None:
             return library.Connection(**common)
