@@ -34,7 +34,7 @@ WATCHER_RULES = (
     "+client|setname", "+client|kill", "+script|kill",
 )  # fmt: skip
 ATOMIC_MIGRATION_RULES = ("+cluster|syncslots",)
-"""Beside a replica's, where the server moves slots as a whole; others refuse to load a rule that names it."""
+"""Beside a replica's, where the server moves slots as a whole (Valkey 9); others refuse a rule that names it. Unproven."""
 
 # What Sentinels say to each other, and what clients ask them
 # (https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/#redis-access-control-list-authentication).
