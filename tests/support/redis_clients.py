@@ -86,11 +86,11 @@ class Cluster(redis.RedisCluster):
     """redis-py's client, which up to 8.1.0 fails when an ASK names a node that it has not heard of yet."""
 
     def get_node(self, host=None, port=None, node_name=None):  # type: ignore[no-untyped-def]
-        found = super().get_node(host, port, node_name)
+        found = super().get_node(host, port, node_name)  # type: ignore[no-untyped-call]
         if found is None and node_name:
             address, _, number = node_name.rpartition(":")
-            found = ClusterNode(address, int(number), PRIMARY)
-            self.nodes_manager.create_redis_connections([found])
+            found = ClusterNode(address, int(number), PRIMARY)  # type: ignore[no-untyped-call]
+            self.nodes_manager.create_redis_connections([found])  # type: ignore[no-untyped-call]
         return found
 
 
@@ -116,7 +116,7 @@ class Client(threading.Thread):
                 self._timed(lambda: self.redis.get(f"key:{self.random.randrange(self.filled):09d}"))
             else:
                 name = f"w:{self.number}:{count}"
-                if self._timed(lambda name=name: self.redis.set(name, name)):  # type: ignore[misc]
+                if self._timed(lambda name=name: self.redis.set(name, name)):
                     self.acknowledged.append(name)
             due += self.pause
             self.stop.wait(max(0.0, due - time.monotonic()))

@@ -196,7 +196,7 @@ class Engine:
 
     def wait(self) -> int:
         """Wait for its end: 0 done, 1 an expected error, -9 killed."""
-        self.output, _ = self.process.communicate(timeout=120)
+        self.output, _ = self.process.communicate(timeout=600)
         return self.process.returncode
 
 
@@ -222,7 +222,7 @@ def main() -> int:
 
     order = json.load(sys.stdin)
     if order["kill_at"]:
-        Link.send = killing(order["kill_at"])  # type: ignore[method-assign]
+        Link.send = killing(order["kill_at"])  # type: ignore[method-assign, assignment]
     instances = tuple(Instance.from_dict(i) for i in order["instances"])
     left = [Step.from_dict(s) for s in order["steps"]]
     spec = ClusterSpec("test", "cluster", instances, node_timeout=2.0)

@@ -102,10 +102,11 @@ class AtomicMigration:
         keys = self._keys(moves)
         self._old = {j.id for j in self._jobs(moves) if j.ended}
         while True:
-            left = self._left(moves)
+            known = self._jobs(moves)  # before the owners: what ends in between is seen as moved, not as forgotten
+            left, idle = self._left(moves)
             if not left or self._clock() >= end:
                 break
-            self._start(left)
+            self._start(left, idle, known)
             self._sleep(min(LOOK_EVERY, max(0.0, end - self._clock())))
         gone = [m for m in moves if m not in set(left)]
         mean = {n: node.used_memory / max(1, node.keys) for n, node in self._nodes.items()}
@@ -118,22 +119,23 @@ class AtomicMigration:
             counts |= self._client.slot_keys(source, [m.slot for m in moves if m.source == source])
         return counts
 
-    def _left(self, moves: Sequence[Move]) -> list[Move]:
-        """Return the moves whose slot either end does not yet take for the target's."""
+    def _left(self, moves: Sequence[Move]) -> tuple[list[Move], set[int]]:
+        """Return the moves whose slot either end does not yet take for the target's, and the slots that both ends
+        take for the source's still.
+        """
         seen = {n.name: n for n in self._client.read(sorted({m.source for m in moves} | {m.target for m in moves}))}
         for node in seen.values():
             if not node.answers:
                 raise GateNotPassed(f"{node.name} answers while slots move", node.error, "bring it back and run again")
         views = {name: owners(node.view) for name, node in seen.items()}
-        return [
-            m for m in moves
-            if any(views[end].get(m.slot) != self._nodes[m.target].id for end in (m.source, m.target))
-        ]  # fmt: skip
+        told = {m: {views[end].get(m.slot) for end in (m.source, m.target)} for m in moves}
+        left = [m for m in moves if told[m] != {self._nodes[m.target].id}]
+        return left, {m.slot for m in left if told[m] == {self._nodes[m.source].id}}
 
-    def _start(self, left: Sequence[Move]) -> None:
-        """See that a job carries each of these slots: one job from each source to each target."""
+    def _start(self, left: Sequence[Move], idle: set[int], known: Iterable[Job]) -> None:
+        """See that a job carries each of these slots: one job at a time from each source."""
         running: dict[int, Job] = {}
-        for job in self._jobs(left):
+        for job in known:
             if not job.ended:
                 running.update(dict.fromkeys(job.slots, job))
             elif job.failed and job.id not in self._old:
@@ -144,16 +146,17 @@ class AtomicMigration:
         waiting: dict[tuple[str, str], list[int]] = {}
         for move in left:
             carrier = running.get(move.slot)
-            if carrier is None:
-                waiting.setdefault((move.source, move.target), []).append(move.slot)
-            elif carrier.target != self._nodes[move.target].id:
+            if carrier is not None and carrier.target != self._nodes[move.target].id:
                 seen = f"migration {carrier.id} takes it to node {carrier.target}"
                 raise StateMoved(
                     f"slot {move.slot} goes to {move.target}", seen, "wait for its end, make the plan anew"
                 )
-        busy = {j.target for j in running.values()}
+            if carrier is None and move.slot in idle:
+                waiting.setdefault((move.source, move.target), []).append(move.slot)
+        busy = {m.source for m in left if m.slot in running}
         for (source, target), slots in waiting.items():
-            if not any(m.slot in running and m.source == source for m in left) or self._nodes[target].id not in busy:
+            if source not in busy:
+                busy.add(source)
                 self._begin(source, target, slots)
 
     def _begin(self, source: str, target: str, slots: Iterable[int]) -> None:

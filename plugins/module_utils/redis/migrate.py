@@ -32,9 +32,10 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import 
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
 
 PROBE_EVERY = 0.02
+JUDGE_EVERY = 0.25
 MEMORY_EVERY = 0.5
-KEYS_A_BATCH = 4000
-KNOWN_BY = 32
+KEYS_A_BATCH = 8000
+KNOWN_BY = 16
 """Slots that a new master has for each that a stream may open."""
 GRACE = 5.0
 """Seconds that a call may take longer than the server's own time-out, before we take the server for dead."""
@@ -212,7 +213,7 @@ class Watch:
     def __post_init__(self) -> None:
         self._probes = {n: Probes(self.migration.limits) for n in self.nodes}
         self._links = {n: self.stack.enter_context(self.client.link(n)) for n in self.nodes}
-        self._memory_at = 0.0
+        self._memory_at = self._judged_at = 0.0
 
     def settle(self) -> None:
         """Learn how fast the nodes usually answer."""
@@ -223,16 +224,16 @@ class Watch:
         self._memory()
 
     def look(self) -> None:
-        """Probe once; slow down what clients suffer from. Raises GateNotPassed or NoAnswer."""
+        """Probe once; from time to time slow down what clients suffer from. Raises GateNotPassed or NoAnswer."""
         self._probe()
-        for name, probes in self._probes.items():
-            for pace in self.migration.paces(name) if probes.suffers else ():
-                pace.judge(suffers=True)
-        if not any(p.suffers for p in self._probes.values()):
-            for name in self.nodes:
+        now = time.monotonic()
+        if now - self._judged_at > JUDGE_EVERY:
+            self._judged_at = now
+            slow = {name for name, probes in self._probes.items() if probes.suffers}
+            for name in slow or self.nodes:
                 for pace in self.migration.paces(name):
-                    pace.judge(suffers=False)
-        if time.monotonic() - self._memory_at > MEMORY_EVERY:
+                    pace.judge(suffers=bool(slow))
+        if now - self._memory_at > MEMORY_EVERY:
             self._memory()
 
     def _probe(self) -> None:

@@ -18,8 +18,12 @@ KEY_WEIGHT = 3000
 """What one key costs beside its bytes, in bytes: DUMP, RESTORE and DEL of an empty one take about as long as carrying
 these (measured on Redis 7.0 and 8.0 on one machine)."""
 
+LEAST_KEYS = 60
+"""A call has at least room for so many empty keys: where calls are slow because the machine is busy, smaller ones would
+only be more."""
 SMOOTHING = 0.3
 PROBES = 50
+FEWEST = 10
 LOWEST_SHARE = 0.1
 
 
@@ -27,17 +31,17 @@ LOWEST_SHARE = 0.1
 class Limits:
     """Bounds of a migration. Seconds and bytes.
 
-    `block` is what one call may hold up a source; `slow_probe` is the p99 of a PING from which on clients are taken
+    `block` is what one call may hold up a source; `slow_probe` is the p95 of a PING from which on clients are taken
     to suffer, and `slower` how many times its usual value that must be; `target_streams` is how many sources may give
     to one target at once; `open_slots` how many slots one stream has open; `page` how many keys are listed at once;
     keys from `big_key_bytes` on are moved only where `big_keys` is `move`.
     """
 
-    block: float = 0.003
+    block: float = 0.004
     slow_probe: float = 0.025
     slower: float = 4.0
-    target_streams: int = 4
-    open_slots: int = 16
+    target_streams: int = 2
+    open_slots: int = 48
     page: int = 1000
     big_key_bytes: int = 64 * 1024 * 1024
     big_keys: str = "refuse"
@@ -117,7 +121,7 @@ class Pace:
         self._weight += SMOOTHING * (weight - self._weight) if self._weight else weight
         self._seconds += SMOOTHING * (seconds - self._seconds) if self._seconds else seconds
         wanted = self._weight / max(self._seconds, 1e-6) * self._limits.block
-        self.allowance = int(min(max(wanted, 10 * KEY_WEIGHT), 2 * self.allowance))
+        self.allowance = int(min(max(wanted, LEAST_KEYS * KEY_WEIGHT), 2 * self.allowance))
 
     def rest(self, seconds: float) -> float:
         """Return how long to rest after a call that took so long."""
@@ -125,7 +129,7 @@ class Pace:
 
     def judge(self, suffers: bool) -> None:
         """Work less of the time while clients suffer, more when they no longer do."""
-        self.share = max(LOWEST_SHARE, self.share * 0.7) if suffers else min(1.0, self.share + 0.05)
+        self.share = max(LOWEST_SHARE, self.share * 0.7) if suffers else min(1.0, self.share + 0.2)
 
 
 class Probes:
@@ -140,17 +144,17 @@ class Probes:
         self._seen.append(seconds)
 
     @property
-    def p99(self) -> float:
-        """The slowest but one of the last fifty: 98 %, and one hiccup says nothing."""
+    def p95(self) -> float:
+        """What one of twenty took longer than; single hiccups, a disk's or our own, say nothing."""
         ordered = sorted(self._seen)
-        return ordered[-2] if len(ordered) > 1 else 0.0
+        return ordered[int(len(ordered) * 0.95) - 1] if len(ordered) >= FEWEST else 0.0
 
     def settle(self) -> None:
         """Take what was seen until now as usual."""
-        self._usual = self.p99
+        self._usual = self.p95
         self._seen.clear()
 
     @property
     def suffers(self) -> bool:
         """Whether clients of this node wait much longer than usual."""
-        return self.p99 > max(self._limits.slow_probe, self._limits.slower * self._usual)
+        return self.p95 > max(self._limits.slow_probe, self._limits.slower * self._usual)
