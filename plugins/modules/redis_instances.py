@@ -252,10 +252,10 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis import insta
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_health import judge
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_model import Wish
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_plan import restart_reasons, unplaced
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_remove import CLAIM
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_state import Seen
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_wanted import SYSCTLS, wish_of
 
-CLAIM = "/run/steelyard-redis.lock"
 PACKAGE: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "choices": ["redis-server", "redis", "valkey-server"], "default": "redis-server"},
     "version": {"type": "str", "default": ""},

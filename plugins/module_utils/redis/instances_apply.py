@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import grp
 import json
 import os
 import pwd
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +28,11 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_pl
     make_plan,
     stale_files,
 )
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_remove import SET, clean, remove
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_state import Note, Seen
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.machine_link import ErrorReply, NoAnswer
 from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
 
-SET = "redis"
 ANSWER_DEADLINE = 60.0
 """Seconds from a start until it answers at all; reading its data may then take as long as it takes."""
 
@@ -68,8 +66,8 @@ class Executor:
             "set": self._set,
             "set users": self._set_users,
             "restart": self._restart,
-            "remove": self._remove,
-            "clean": self._clean,
+            "remove": lambda key: remove(key, self.wish.data),
+            "clean": lambda _subject: clean(self.wish.package),
         }
         waiting = None
         if step.verb in patient:
@@ -123,11 +121,21 @@ class Executor:
                 seen = ", ".join(f"{name} is {state}" for name, state in sorted(bad.items()))
                 remedy = "see systemctl status; the last good files are back in place"
                 raise Refused("systemd accepts the units", seen, remedy, self.wish.host)
-            for one in self.wish.placed:
-                # A unit that runs keeps its old limit of memory at a daemon-reload (seen on systemd 257).
-                limit = f"MemoryMax={unit_files.memory_max(one)}"
-                run(["systemctl", "set-property", "--runtime", unit_files.unit_of(one), limit])
+            self._limit([name for name, unit in sorted(units.items()) if unit.get("ActiveState") == "active"])
             change.commit()
+
+    def _limit(self, running: Sequence[str]) -> None:
+        """Give running units their limit of memory, which they do not take from a daemon-reload (seen on systemd 257).
+
+        What set-property writes for that is removed again: it would win over our files, and systemd 252 calls for
+        another daemon-reload because of it.
+        """
+        limits = {unit_files.unit_of(one): unit_files.memory_max(one) for one in self.wish.placed}
+        for unit in running:
+            run(["systemctl", "set-property", "--runtime", unit, f"MemoryMax={limits[unit]}"])
+            shutil.rmtree(f"{client.CONTROL_DIR}/{unit}.d", ignore_errors=True)
+        if running:
+            run(["systemctl", "daemon-reload"])
 
     def _create(self, key: str) -> None:
         """Make its directory, with the file that only the server changes from then on."""
@@ -211,6 +219,7 @@ class Executor:
             if found.get("failed") or found.get("refused"):
                 self._give_back(one, _state(found))
         self._keep_note(one)
+        _drop_old_certificates(one)
         if isinstance(one, Server):
             user = self.wish.package.user
             run(["runuser", "-u", user, "--", "/usr/bin/python3", "-I", unit_files.PROGRAM, "note", key])
@@ -277,6 +286,7 @@ class Executor:
                 raise Refused(rule, _masked(error.text, one), remedy, self.wish.host) from error
         if isinstance(one, Watcher):
             self._keep_note(one)
+        _drop_old_certificates(one)
 
     def _set_users(self, key: str) -> None:
         """Make the users those that are wanted: each by itself, so that nobody else's connection ends.
@@ -298,44 +308,16 @@ class Executor:
                 link.ask("ACL", "DELUSER", *plan.delete)
         self._keep_note(one)
 
-    def _remove(self, key: str) -> None:
-        """Forget one: link, files, notes; its data is set aside under a name that no instance has, or removed."""
-        unit = client.unit_named(key)
-        link = f"{client.WANTS}/{unit}"
-        if os.path.lexists(link):
-            os.unlink(link)
-        home, aside = Path(machine_start.DATA, key), Path(machine_start.DATA, f"{key}.kept-{int(time.time())}")
-        if home.is_dir():
-            shutil.rmtree(home) if self.wish.data == "remove" else home.rename(aside)
-        Path(machine_start.KNOWN, key).unlink(missing_ok=True)
-        Path(client.NOTES, f"{key}.json").unlink(missing_ok=True)
-        self._forget([p for p in client.read_files([]) if f"/{unit}.d/" in p or f"{machine_start.CONFIG}/{key}/" in p])
-        for directory in (f"{unit_files.UNIT_DIR}/{unit}.d", f"{client.CONTROL_DIR}/{unit}.d",
-                          f"{machine_start.CONFIG}/{key}", f"{machine_start.RUN}/{key}"):  # fmt: skip
-            shutil.rmtree(directory, ignore_errors=True)
-        run(["systemctl", "reset-failed", unit], check=False)
-
-    def _forget(self, paths: Sequence[str]) -> None:
-        with Transaction(SET, [], paths) as change:
-            change.plan()
-            change.swap()
-            run(["systemctl", "daemon-reload"])
-            change.commit()
-
-    def _clean(self, _subject: str) -> None:
-        """Leave nothing of ours but data that is kept."""
-        self._forget(list(client.read_files([])))
-        run(["apt-mark", "unhold", self.wish.package.name], check=False)
-        run(["systemctl", "unmask", "--quiet", self.wish.package.unit], check=False)
-        for path in (os.path.dirname(unit_files.PROGRAM), machine_start.CONFIG, client.NOTES, machine_start.KNOWN,
-                     machine_start.RUN, f"/var/lib/steelyard/config/{SET}"):  # fmt: skip
-            shutil.rmtree(path, ignore_errors=True)
-        for shared in (machine_start.DATA, os.path.dirname(machine_start.CONFIG)):
-            with contextlib.suppress(OSError):  # kept data, or what other services have there
-                os.rmdir(shared)
-
 
 LOADING = "reads its data"
+
+
+def _drop_old_certificates(one: One) -> None:
+    """Remove keys that the server has just been told to use no more."""
+    wanted = {*unit_files.tls_paths(one).values()}
+    for path in Path(unit_files.config_dir(one)).glob("tls-*"):
+        if str(path) not in wanted:
+            path.unlink()
 
 
 def _state(found: dict[str, Any]) -> str:

@@ -144,14 +144,17 @@ def read_host(wish: Wish, interrupted: bool = False) -> Seen:
 
 
 def _loaded(wish: Wish, units: Mapping[str, Mapping[str, str]]) -> bool:
-    """Whether systemd works with the files on the disk and the wanted limits."""
+    """Whether systemd works with the files on the disk and the wanted limits.
+
+    The package's own unit does not count: of a masked one systemd 252 always says that it wants to be read again.
+    """
     shown = {one.key: units.get(unit_files.unit_of(one), {}) for one in wish.placed}
     limited = all(
         shown[one.key].get("MemoryMax", "infinity") == unit_files.memory_max(one)
         for one in wish.placed
         if shown[one.key].get("LoadState") == "loaded"
     )
-    return limited and not any(u.get("NeedDaemonReload") == "yes" for u in units.values())
+    return limited and not any(u.get("NeedDaemonReload") == "yes" for n, u in units.items() if n != wish.package.unit)
 
 
 def _read_one(key: str, unit: Mapping[str, str], wanted: One | None) -> SeenOne:

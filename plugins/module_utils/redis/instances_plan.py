@@ -37,7 +37,7 @@ def stale_files(seen: Seen, wish: Wish) -> tuple[str, ...]:
         now, start = seen.ones.get(one.key), f"{unit_files.config_dir(one)}/tls-"
         used = {*unit_files.tls_paths(one).values()}
         if now is not None and now.running:
-            used |= {*now.live.values(), *now.started_with.values()}
+            used |= {*(now.live if now.answers else now.started_with).values()}
         found += [path for path in seen.files if path.startswith(start) and path not in used]
     return tuple(sorted(found))
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,9 +65,9 @@ class Host:
 def wish_of(params: Mapping[str, Any], facts: Mapping[str, Any]) -> Wish:
     """Return what a call is asked for; raises Refused."""
     given, stated = Given.from_params(params), params.get("facts") or {}
-    placed = [(Instance.from_dict(_without(raw)), given.cluster(raw)) for raw in params.get("instances") or ()]
+    placed = [(Instance.from_dict(_without(raw)), given.cluster(raw)) for raw in _staying(params.get("instances"))]
     tenants = sizing.Tenants(
-        tuple(cluster for instance, cluster in placed if instance.stays),
+        tuple(cluster for _instance, cluster in placed),
         int(stated.get("others") or 0), bool(stated.get("shared")),
     )  # fmt: skip
     words = {name: str(stated.get(name) or "") for name in ("profile", "tier")}
@@ -75,7 +75,7 @@ def wish_of(params: Mapping[str, Any], facts: Mapping[str, Any]) -> Wish:
     memory_max = str(params.get("memory_max") or "0")
     servers = tuple(given.server(instance, cluster, host, memory_max) for instance, cluster in placed)
     sentinels = [
-        (SentinelInstance.from_dict(_without(raw)), given.cluster(raw)) for raw in params.get("sentinels") or ()
+        (SentinelInstance.from_dict(_without(raw)), given.cluster(raw)) for raw in _staying(params.get("sentinels"))
     ]
     return Wish(
         package=package_named((params.get("package") or {}).get("name") or "redis-server"),
@@ -90,6 +90,11 @@ def wish_of(params: Mapping[str, Any], facts: Mapping[str, Any]) -> Wish:
         ports=tuple(params.get("ports") or ()),
         started_before=float(params.get("started_before") or 0),
     )
+
+
+def _staying(raw: Iterable[Mapping[str, Any]] | None) -> list[Mapping[str, Any]]:
+    """Return what is to be on the host; of what leaves nothing is made, not even settings."""
+    return [one for one in raw or () if one.get("state") != "leaving"]
 
 
 def _without(raw: Mapping[str, Any]) -> dict[str, Any]:

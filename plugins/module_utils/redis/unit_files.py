@@ -46,6 +46,7 @@ RestartPreventExitStatus=78
 TimeoutStartSec=60
 TimeoutStopSec=15min
 UMask=0077
+SyslogIdentifier=redis-{kind}
 LimitCORE=0
 NoNewPrivileges=yes
 CapabilityBoundingSet=
