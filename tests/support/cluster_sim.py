@@ -115,6 +115,10 @@ class Sim:
             self._swap(node, heir)
             node.master = ""
 
+    def fail_over(self, name: str) -> None:
+        """Let the cluster elect a replica, for reasons of its own; marks of the old master are lost."""
+        self._swap(self.leader(name), self.nodes[name])
+
     def cluster(self) -> list[SimNode]:
         """Who knows somebody, or is known by somebody."""
         known = {o for n in self.nodes.values() if n.alive for o in n.knows - {n.name}}
@@ -188,8 +192,7 @@ class Sim:
 
     def _meet(self, args: Mapping[str, Any]) -> None:
         node = self.nodes[args["name"]]
-        if args["reset"]:
-            assert node.master
+        if args["reset"] and node.master:
             node.master, node.knows = "", {node.name}
         members = {n.name for n in self.cluster()} | {node.name}
         for name in members:

@@ -204,7 +204,7 @@ class Draft:
                 waits = member.joined and self.picture.shard_of(name) in self.drained
                 if name == leader or waits != later or member.leader == leader or not self._can_change(member):
                     continue
-                found.append(self.make.replicate(name, leader, self.names[key]))
+                found.append(self.make.replicate(name, leader, self.names[key], later))
         # Who joins comes first: a shard that gives a replica away has its new one by then. Who is followed comes last.
         followed = {m.leader for m in self.picture.joined}
         return sorted(found, key=lambda s: (s.args["replica"] in followed, bool(s.args["start"]["from"])))

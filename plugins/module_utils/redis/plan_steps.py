@@ -130,7 +130,7 @@ class Steps:
             args={"name": name, "reset": reset, "start": {"joined": False if not reset else self._shard_now(name)}},
         )  # fmt: skip
 
-    def replicate(self, name: str, master: str, shard: str) -> Step:
+    def replicate(self, name: str, master: str, shard: str, later: bool) -> Step:
         leader = self.picture.members[master]
         known = load_of(leader, leader.slots)
         keys, size = known if known is not None else (0, None)
@@ -140,7 +140,7 @@ class Steps:
             id=f"replicate/{name}", verb=REPLICATE, subject=f"{name} of {master}",
             detail=f"full sync{_keys_text(keys)}" if leader.slots else "follows a master without slots", bytes=size,
             seconds=seconds, hosts=self._hosts([name, master]),
-            args={"replica": name, "master": master, "shard": shard,
+            args={"replica": name, "master": master, "shard": shard, "later": later,
                   "start": {"from": now, "to": sorted(self.shards[shard])}},
         )  # fmt: skip
 

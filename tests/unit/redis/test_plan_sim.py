@@ -1,6 +1,6 @@
 """Plans of thousands of random clusters, applied to a simulation: valid, balanced, nothing left, also after kills.
 
-`STEELYARD_EXAMPLES` is how many clusters each property tries (default 300).
+`STEELYARD_EXAMPLES` is how many clusters each property tries (default 120).
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.cluster_sim import Sim
 
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import StateMoved
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import judge
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec, Instance
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan import make_plan
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_resume import resume
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.slots import ALL, ranges_of, slots_of, uneven
 
-EXAMPLES = int(os.environ.get("STEELYARD_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("STEELYARD_EXAMPLES", "120"))
 profile = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 UNEVEN = {slot: 1 + (slot * 7919) % 100 for slot in range(16384)}
 PLACING = {"the copies of a shard are on different hosts", "every shard has a master"}
@@ -192,6 +194,49 @@ def test_by_weight(history: list[str], by: str, seed: int) -> None:
         loads = {n.name: float(sum(UNEVEN[s] for s in slots_of(n.slots))) for n in sim.nodes.values() if n.slots}
         assert not sim.keys or uneven(loads, list(loads)) <= wanted.threshold
         sim.keys = UNEVEN
+
+
+def finish(sim: Sim, saved: Plan, wanted: ClusterSpec, rng: random.Random, elections: bool) -> None:
+    """Kill a saved plan anywhere and go on under it, three times; then to its end.
+
+    Elections may make a plan unfit (one who leaves may lead): then it says so, before anything is done.
+    """
+    for _ in range(3):
+        try:
+            left = resume(saved, wanted, sim.answers())
+        except StateMoved:
+            assert elections
+            return
+        assert not left.refusals
+        stop = rng.randrange(len(left.steps) + 1)
+        for step in left.steps[:stop]:
+            sim.apply(step)
+        if stop < len(left.steps):
+            sim.half(left.steps[stop], rng)
+        known = set.intersection(set(sim.nodes), *(n.knows for n in sim.cluster()))
+        followers = [n for n in sim.nodes.values() if n.name in known and n.master and sim.leader(n.name).slots]
+        if followers and elections:
+            sim.fail_over(rng.choice(followers).name)
+    if not elections:
+        for step in resume(saved, wanted, sim.answers()).steps:
+            sim.apply(step)
+        assert not resume(saved, wanted, sim.answers()).steps
+        assert not make_plan(wanted, sim.answers()).steps
+
+
+@profile
+@given(histories(), st.integers(0, 2**32), st.booleans())
+def test_a_saved_plan_goes_on(history: list[str], seed: int, elections: bool) -> None:
+    sim, rng = Sim(), random.Random(seed)
+    for wanted in map(read, history):
+        sim.start(wanted)
+        saved = Plan.from_summary(make_plan(wanted, sim.answers()).summary())
+        if saved.refusals:
+            return
+        finish(sim, saved, wanted, rng, elections)
+        if converge(sim, wanted) is None:
+            return
+        sim.stop(replace(wanted, instances=tuple(i for i in wanted.instances if i.state != "leaving")))
 
 
 @profile
