@@ -1,6 +1,6 @@
 """Real redis-server processes on loopback, for tests and measurements; each test ends those that it started.
 
-STEELYARD_REDIS_SERVER names the program (default: redis-server, then valkey-server, from PATH). Tests that only need
+`tests/servers` uses them. STEELYARD_REDIS_SERVER names the program (default: redis-server, then valkey-server, from PATH). Tests that only need
 addresses take `endpoints()`, so that they can be pointed at servers elsewhere.
 """
 

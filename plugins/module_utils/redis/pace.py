@@ -40,7 +40,7 @@ class Limits:
     block: float = 0.004
     slow_probe: float = 0.025
     slower: float = 4.0
-    target_streams: int = 2
+    target_streams: int = 3
     open_slots: int = 48
     page: int = 1000
     big_key_bytes: int = 64 * 1024 * 1024

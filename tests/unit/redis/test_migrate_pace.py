@@ -68,7 +68,7 @@ def test_clients_suffer_by_many_slow_probes_not_by_one() -> None:
     assert probes.suffers
 
 
-def test_batches_begin_with_the_emptiest_and_keep_both_bounds() -> None:
+def test_batches_are_in_the_order_of_slots_and_keep_both_bounds() -> None:
     keys = {s: s for s in range(100)}
     made = list(batches([Move(s, "a", "b") for s in range(99, -1, -1)], keys, lambda: 8, total=300))
     assert [m.slot for batch in made for m in batch] == list(range(100))
