@@ -168,3 +168,38 @@ def test_a_bigger_cluster_needs_no_restart_for_its_limits() -> None:
     )
     one, other = small.servers[0], grown.servers[0]
     assert unit_files.unit_digest(one, small.package) == unit_files.unit_digest(other, grown.package)
+
+
+def fleet(*groups: str, **variables: Any) -> Fleet:
+    """A fleet of one host in these groups, with the usual cluster stated."""
+    stated = {"redis_clusters": {"sessions": {**CLUSTER, "sentinel": None}}, "ansible_host": "10.0.0.1", **variables}
+    return Fleet((Host("redis1", frozenset(groups), stated),))
+
+
+def test_kernel_settings_are_asked_for_where_redis_is() -> None:
+    with_redis, without = fleet("redis"), fleet("api")
+    assert services.wanted("sysctls", with_redis, with_redis.hosts[0]) == {"vm.overcommit_memory": 1}
+    assert services.wanted("sysctls", without, without.hosts[0]) == {}
+
+
+def test_redis_is_a_service_of_its_hosts() -> None:
+    with_redis, without = fleet("redis"), fleet("api")
+    assert services.services_of(with_redis, with_redis.hosts[0]) == ["base", "redis"]
+    assert services.services_of(without, without.hosts[0]) == ["base"]
+    assert services.owns("redis@7000.service")
+    assert services.owns("redis-sentinel@26379.service")
+
+
+def test_more_memory_than_the_host_has_is_found() -> None:
+    one = fleet("redis", redis_clusters={"sessions": {**CLUSTER, "sentinel": None, "maxmemory": "4gb"}})
+    found = services.oversubscription(one, one.hosts[0], 2**30, 2)
+    assert [p.rule for p in found] == ["the maxmemory of all servers fits into the host"]
+    assert services.oversubscription(one, one.hosts[0], 8 * 2**30, 2) == []
+
+
+def test_what_leaves_needs_no_room_and_no_primary() -> None:
+    given = params("redis1")
+    for kind in ("instances", "sentinels"):
+        given[kind] = [{**one, "state": "leaving"} for one in given[kind]]
+    wish = wish_of({**given, "clusters": []}, FACTS)
+    assert (wish.servers, wish.watchers, wish.placed) == ((), (), ())
