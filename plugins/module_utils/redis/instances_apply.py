@@ -239,7 +239,7 @@ class Executor:
     def _give_back(self, one: One, seen: str) -> None:
         """Start it with the settings with which it was ready last, and raise NotReady with the end of its journal."""
         unit, good = unit_files.unit_of(one), client.read_note(one.key).settings
-        lines, outcome = journal(unit), "it is left as it is"
+        lines, outcome = _masked(journal(unit), one), "it is left as it is"
         if any(path not in good or Path(path).read_text(encoding="utf-8") != good[path] for path in _settings(one)):
             outcome = self._restore(one, good) if good else outcome
         remedy = f"correct its settings and run again; {outcome}"
