@@ -1,4 +1,4 @@
-"""Answers captured from real servers (tests/fixtures/redis/<version>), and lines that no server here would write."""
+"""Answers captured from real servers (tests/fixtures/redis/cluster/<version>), and lines that no server here would write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.agreement im
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import MASTER, REPLICA, SLOTS, Node
 
-FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "redis"
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "redis" / "cluster"
 VERSIONS = sorted(p.name for p in FIXTURES.iterdir() if p.is_dir())
 WHERE = {"name": "redis1:7000", "host": "redis1", "address": "10.0.0.1", "port": 7000}
 
