@@ -137,6 +137,7 @@ class Draft:
         self.drained += [n for n in found if len(found[n]) > 1 and n not in self.keys and n not in self.drained]
         self.seats = [s for m in members.values() if (s := self._seat(m)) is not None]
         self.placed = place(self.seats, self.keys, frozenset(fresh), 1 + self.wanted.replicas)
+        self._take_along()
         leaderless = [k for k in self.keys if k not in self.placed.leaders]
         later = {n for shard in self.drained for n in found[shard]}
         self.names = {}
@@ -146,6 +147,17 @@ class Draft:
         self.names |= {key: min(found[key], key=order.index) for key in self.drained}
         self.refusals += judge.judge_placement(self.placed, self.names, leaderless)
 
+    def _take_along(self) -> None:
+        """Place who is in maintenance and follows a master that goes: where its host has no copy, and fewest are."""
+        placed = {key: list(names) for key, names in self.placed.members.items()}
+        members = self.picture.members
+        for member in members.values():
+            if member.state == "maintenance" and member.answers and member.leader in self.drained:
+                apart = [k for k in self.keys if all(members[n].host != member.host for n in placed[k])]
+                if apart:
+                    placed[min(apart, key=lambda k: (len(placed[k]), self.keys.index(k)))].append(member.name)
+        self.placed = replace(self.placed, members={k: tuple(names) for k, names in placed.items()})
+
     def _worth(self, leader: str, names: Sequence[str]) -> tuple[int, bool, int, int]:
         """Return what speaks for a shard to stay: members that stay, its master's staying, its slots, its place."""
         members = self.picture.members
@@ -153,17 +165,14 @@ class Draft:
         return len(stay), leader in stay, members[leader].slots.bit_count(), -list(members).index(names[0])
 
     def _seat(self, member: Member) -> Seat | None:
-        """Return the seat of a member that stays, or joins; None for who has no part in the placement."""
+        """Return the seat of a member that stays, or joins; None for who is not counted on and in no shard that stays."""
         if member.state not in ("present", "maintenance"):
             return None
         shard = self.picture.shard_of(member.name) if member.joined else ""
         shard = shard if shard in self.keys else ""
         fixed = member.state == "maintenance" or (member.joined and not member.answers)
         if fixed and not shard:
-            # Without a shard: a dead one is left alone, one that follows a master which goes has to be taken along.
-            if not (member.answers and member.leader in self.drained):
-                return None
-            fixed = False
+            return None
         return Seat(member.name, member.host, member.zone, shard, bool(shard) and member.name == shard, fixed)
 
     def name_of(self, name: str) -> str:

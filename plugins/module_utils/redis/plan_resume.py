@@ -111,6 +111,11 @@ class _Rest:
     def _member(self, name: str) -> Member:
         return self._members.get(name, Member(name, ""))
 
+    def _leaders(self, name: str, names: Iterable[str]) -> set[str]:
+        """Return who leads a member's shard; where that one has left, who leads those that were with it."""
+        rest = [name] if self._member(name).joined else [n for n in names if self._member(n).joined]
+        return {self._shard(n) for n in rest}
+
     def _to_create(self, args: Mapping[str, Any]) -> bool:
         plan = {n: mask_of(tuple((a, b) for a, b in ranges)) for n, ranges in args["masters"].items()}
         for member in self._masters:
@@ -157,11 +162,10 @@ class _Rest:
             if any(m.leader == member.name for m in self._picture.joined if m.name in start["from"]):
                 raise StateMoved(f"{member.name} is a replica", "it was elected where it was", _AGAIN)
             return False  # it was elected where it is to be
-        master = self._member(args["master"])
-        rest = [n for n in start["to"] if n != member.name and self._member(n).joined]
-        if member.leader and member.leader in ([self._shard(master.name)] if master.joined else map(self._shard, rest)):
+        leaders = self._leaders(args["master"], [n for n in start["to"] if n != member.name])
+        if member.leader in leaders:
             return False
-        if self._shard(args["master"]) == member.name:
+        if member.name in leaders:
             if any(s.verb == plan_steps.HANDOVER and s.args["replica"] == member.name for s in self._saved):
                 return False
             raise StateMoved(f"{member.name} is to follow", f"it leads the shard of {args['master']} now", _AGAIN)
@@ -177,17 +181,18 @@ class _Rest:
     def _to_move(self, step: Step) -> Step | None:
         """Return the step with the slots that are still with its source."""
         wanted, left = _mask(step.args["start"]["slots"]), 0
-        source, target = (self._shard(step.args[end]) for end in ("source", "target"))
         start = step.args["start"]
-        for member in self._masters:
-            here = member.slots & wanted & ~self._open
-            if not here or member.name == target:
+        target = self._leaders(step.args["target"], start["target"])
+        source = self._leaders(step.args["source"], [n for n in start["source"] if n not in start["target"]])
+        for name, slots in self._finished().items():
+            here = slots & wanted
+            if not here or name in target:
                 continue
-            if member.name == source or member.name in start["source"]:
+            if name in source:
                 left |= here
-            elif member.name not in start["target"] and not self._is_on_its_way(step, member.name, here):
+            elif name not in start["target"] and not self._is_on_its_way(step, name, here):
                 rule = f"{text_of(here)} are with {step.subject}, or on their way"
-                raise StateMoved(rule, f"{member.name} has them", _AGAIN)
+                raise StateMoved(rule, f"{name} has them", _AGAIN)
         nobody = wanted & ~self._picture.owned
         left |= nobody if nobody and any(s.verb == plan_steps.ASSIGN for s in self._saved) else 0
         if not left:
@@ -198,6 +203,13 @@ class _Rest:
             bytes=None if step.bytes is None else round(step.bytes * part),
             seconds=None if step.seconds is None else round(step.seconds * part, 1),
         )  # fmt: skip
+
+    def _finished(self) -> dict[str, int]:
+        """Return the slots of each master when the open ones are finished."""
+        found = {m.name: m.slots & ~self._open for m in self._masters}
+        for slot, end in self._picture.open.items():
+            found[end.target] = found.get(end.target, 0) | 1 << slot
+        return found
 
     def _is_on_its_way(self, step: Step, owner: str, slots: int) -> bool:
         """Whether slots that are to be assigned or finished before this move still are with somebody of that."""
