@@ -267,7 +267,9 @@ def _down(lab: Lab, hosts: Sequence[str]) -> list[str]:
     in_parallel(lambda s: machines.remove_container(machines.container_of(lab.client, s)), chosen)
     removed = [f"stand-in {s.host}" for s in chosen]
     if hosts:
-        overlay.update_marker(lab.place, cuts=lab.cuts().without(hosts).as_dict())
+        if lab.place.marker.exists():
+            overlay.update_marker(lab.place, cuts=lab.cuts().without(hosts).as_dict())
+            overlay.forget_hosts(lab.place, hosts)
         return removed
     if machines.remove_network(lab.client, lab.name):
         removed.append(f"network {machines.network_name(lab.name)}")

@@ -41,7 +41,7 @@ def judge(
             if host.name not in hosts or (seen is None and host.name in allow_unreachable):
                 continue
             if seen is None:
-                yield host.name, _UNREACHABLE
+                yield host.name, UNREACHABLE
                 continue
             for problem in _of_host(fleet, host, seen, operation):
                 yield host.name, problem
@@ -59,7 +59,7 @@ def notes(fleet: Fleet, facts: Facts, hosts: Collection[str]) -> list[str]:
     return [f"{name} takes the same path as Debian, unproven: {host_list(on)}" for name, on in accepted.items()]
 
 
-_UNREACHABLE = Problem(
+UNREACHABLE = Problem(
     "connection",
     "every host that the operation needs answers",
     "no answer",

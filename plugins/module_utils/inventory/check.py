@@ -23,6 +23,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model im
     Inventory,
     Options,
 )
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory.rehearsal import lab_problems
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.report import at, gather, host_list, tidy
 from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_size
 from ansible_collections.steelyard.stack.plugins.module_utils.validate import check as check_options
@@ -54,25 +55,6 @@ def problems(inventory: Inventory, declared: Options, operation: str = "site") -
     found += id_problems(inventory)
     found += _of_services(inventory, found)
     return tidy(found, inventory.secret_values)
-
-
-def lab_problems(inventory: Inventory) -> list[Problem]:
-    """A rehearsal never touches production: every host is a stand-in of one lab, or none is."""
-    labs: dict[str, list[str]] = {}
-    for host in inventory.fleet.hosts:
-        labs.setdefault(str(host.vars.get("steelyard_lab") or ""), []).append(host.name)
-    real = labs.pop("", [])
-    found = []
-    if labs and real:
-        rule = "a rehearsal never touches real machines: every host is in the lab, or none"
-        seen = f"lab {', '.join(sorted(labs))} has no {host_list(real, 12)}"
-        remedy = "run `steelyard lab up` with this inventory: it adds the hosts that the lab lacks"
-        found.append(Problem("steelyard_lab", rule, seen, remedy))
-    if len(labs) > 1:
-        seen = "; ".join(f"{lab}: {host_list(names)}" for lab, names in sorted(labs.items()))
-        remedy = "give -i for one lab only, the one of this inventory"
-        found.append(Problem("steelyard_lab", "a run works in one lab", seen, remedy))
-    return found
 
 
 def limit_problems(inventory: Inventory, operation: str) -> list[Problem]:

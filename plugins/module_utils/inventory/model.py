@@ -66,12 +66,27 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Source:
+    """One `-i` of the run that is a file or folder: as it was given, and its folder's full path.
+
+    A lab's overlay has the lab's name, the folder of the inventory that it `stands_for`, and its stand-ins' addresses.
+    """
+
+    path: str
+    place: str = ""
+    lab: str = ""
+    stands_for: str = ""
+    addresses: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
 class Inventory:
     """A fleet and what was seen beside its values. Mappings are by host name.
 
     `names`: every variable the host has; `sources`: where a variable was written; `secrets`: GIVEN, EMPTY,
     MISSING or an error for each name in `steelyard_secrets`; `secret_values`: what must never be printed;
-    `limit` and `selected`: the run's `--limit` and the hosts it leaves.
+    `limit` and `selected`: the run's `--limit` and the hosts it leaves; `given`: the run's sources, in their order;
+    `labs`: overlays that stand in for them, given or not.
     """
 
     fleet: Fleet = field(default_factory=Fleet)
@@ -83,6 +98,8 @@ class Inventory:
     groups: Mapping[str, Group] = field(default_factory=dict)
     limit: str = ""
     selected: frozenset[str] = frozenset()
+    given: tuple[Source, ...] = ()
+    labs: tuple[Source, ...] = ()
 
 
 def declared_by(specs: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

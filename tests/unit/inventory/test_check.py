@@ -17,6 +17,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model im
     Failure,
     Group,
     Inventory,
+    Source,
     declared_by,
 )
 
@@ -94,6 +95,8 @@ def build(changes: dict[str, Any]) -> Inventory:
         groups={**groups, "all": Group("all", tuple(groups), tuple(raw["hosts"]))},
         limit=raw.get("limit", ""),
         selected=frozenset(raw.get("selected", raw["hosts"])),
+        given=tuple(Source(**source) for source in raw.get("given", ())),
+        labs=tuple(Source(**source) for source in raw.get("labs", ())),
     )
 
 

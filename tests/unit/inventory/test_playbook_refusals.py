@@ -120,17 +120,6 @@ def test_the_table_is_printed_once(play: Callable[..., Run]) -> None:
     assert "did you mean nginx_pools?" in done.output
 
 
-def test_lab_and_real_hosts_never_mix(play: Callable[..., Run]) -> None:
-    inventory = deepcopy(GOOD)
-    for group in inventory["all"]["children"].values():
-        for host in group["hosts"].values():
-            host["steelyard_lab"] = "market"
-    inventory["all"]["children"]["api"]["hosts"]["api4"] = {"ansible_host": "192.0.2.15"}
-    (problem,) = refusals(play("refuse", inventory))
-    assert problem["seen"] == "lab market has no api4"
-    assert "`steelyard lab up`" in problem["remedy"]
-
-
 def test_limit_that_would_lie_and_missing_confirmation(play: Callable[..., Run]) -> None:
     words = ("--limit", "api", "-e", "operation=scale", "-e", "destroys=market", "-e", "confirm=ape")
     limited, unconfirmed = refusals(play("refuse", GOOD, *words))
