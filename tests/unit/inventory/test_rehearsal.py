@@ -117,7 +117,9 @@ def test_a_forgotten_lab_is_told_before_contact_and_where_nobody_answers(place: 
     lab = place.overlay("shop", shop, ADDRESSES)
     assert labs_of((source_at(shop), source_at(lab))) == (source_at(lab),)
     # The lab is looked for where the run is started.
+    start = ("env", "-C", place.folder, f"ANSIBLE_CONFIG={ROOT / 'ansible.cfg'}", BIN / "ansible-playbook", "-i", shop)
+    done = run(*start, ROOT / "playbooks/verify.yml")
+    assert "this run is of the real machines; a rehearsal of it adds -i .lab/shop at the end" in done.output
     report = ROOT / "tests/unit/inventory/playbooks/report.yml"
-    argv = ("env", "-C", place.folder, BIN / "ansible-playbook", "-i", shop, report)
-    done = run(*argv, env={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}, record=place.folder / "record.jsonl")
+    done = run(*start, report, record=place.folder / "record.jsonl")
     assert "did you forget -i .lab/shop?" in " ".join(done.output.split())
