@@ -24,9 +24,10 @@ from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model im
     declared_by,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.report import tidy
+from ansible_collections.steelyard.stack.plugins.plugin_utils.action import failure
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import inventory_from_vars, plain
 from ansible_collections.steelyard.stack.plugins.plugin_utils.labs import labs_of, sources_of
-from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, display, failure
+from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, display
 from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused
 from ansible_collections.steelyard.stack.plugins.plugin_utils.results import is_first_host
 
@@ -41,13 +42,11 @@ class ActionModule(ClusterAction):
     """See the documentation of the module of the same name."""
 
     _requires_connection = False
+    ARGUMENTS = ARGUMENTS
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Return no problems, or fail with all of them; only the first host of the play does the work."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        args = self.validate_argument_spec(argument_spec=ARGUMENTS)[1]
-        variables = task_vars or {}
-        result |= {"changed": False, "problems": []}
+        result: dict[str, Any] = {"changed": False, "problems": []}
         if not is_first_host(variables):
             return result
         try:

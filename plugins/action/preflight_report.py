@@ -11,9 +11,10 @@ from typing import Any
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.host.judge import UNREACHABLE, judge, notes
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import OPERATIONS
+from ansible_collections.steelyard.stack.plugins.plugin_utils.action import failure
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import fleet_from_vars, host_facts, plain
 from ansible_collections.steelyard.stack.plugins.plugin_utils.labs import labs_of, sources_of
-from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, display, failure
+from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, display
 from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused
 
 ARGUMENTS = {
@@ -27,13 +28,11 @@ class ActionModule(ClusterAction):
     """See the documentation of the module of the same name."""
 
     _requires_connection = False
+    ARGUMENTS = ARGUMENTS
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Return notes, or fail with every problem of every host; the first host that is still there does the work."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        args = self.validate_argument_spec(argument_spec=ARGUMENTS)[1]
-        variables = task_vars or {}
-        result |= {"changed": False, "problems": [], "notes": []}
+        result: dict[str, Any] = {"changed": False, "problems": [], "notes": []}
         if not _is_first_left(variables):
             return result
         try:

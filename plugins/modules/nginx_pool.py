@@ -63,6 +63,11 @@ options:
         inventory or the live state has moved since. A state in which some of its steps are done has not moved.
     type: dict
     default: {}
+  show:
+    description: Whether O(operation=plan) prints its table. V(false) where the plan becomes part of one that is printed;
+      a plan with refusals is printed all the same.
+    type: bool
+    default: true
   phase:
     description:
       - Which steps of O(plan) to do. V(add) also enables members and loads what is written, V(drain) also disables
@@ -250,6 +255,7 @@ def main() -> None:
             "pools": {"type": "list", "elements": "dict", "default": []},
             "seen": {"type": "dict", "default": {}},
             "expect": {"type": "dict", "default": {}},
+            "show": {"type": "bool", "default": True},
             "phase": {"type": "str", "choices": ["add", "drain", "remove", "all"], "default": "all"},
             "hosts": {"type": "list", "elements": "str", "default": []},
             "member": {"type": "str", "default": ""},

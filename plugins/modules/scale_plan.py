@@ -16,7 +16,10 @@ description:
     them in.
   - With O(operation=plan) the plans that C(nginx_pool), C(app_instances) and C(firewall) made for their hosts become one
     plan in the order in which it is run. What joins is started, let in by the firewalls and added; then what leaves is
-    drained, removed, stopped and shut out, and balancers that leave go last. The table is printed once, for the first host of the play.
+    drained, removed, stopped and shut out, and balancers that leave go last. The table is printed once, for the first
+    host of the play.
+  - With steps in the plan that same host says C(changed), and no other one. In check mode it is how pending work is
+    told in the recap; C(playbooks/scale.yml) does not count it in a real run, which counts what it does.
   - It is what C(playbooks/scale.yml) is built on, and reads the results that this playbook registers on the hosts of the
     play. These are C(__nginx_plan) for both operations, C(__scale_app) and C(__scale_firewall) for O(operation=plan). A
     host without such a result has no part in it.

@@ -47,7 +47,8 @@ def summary(problems: Sequence[Problem], of: str) -> str:
     """Return the sentence that goes with the table: how many problems, and that nothing was changed."""
     first = problems[0]
     if len(problems) == 1:
-        return f"1 problem in {of}; nothing was changed. {first.where}: {first.rule}. Remedy: {first.remedy}"
+        said = f"{first.where}: {first.rule} (seen: {first.seen}). Remedy: {first.remedy}"
+        return f"1 problem in {of}; nothing was changed. {said}"
     return f"{len(problems)} problems in {of}; nothing was changed. Each is in the table above, with its remedy."
 
 

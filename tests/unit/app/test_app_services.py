@@ -44,14 +44,12 @@ def test_releases_of_what_leaves_are_not_needed() -> None:
 def test_only_what_installs_reads_archives(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     work = inventory_check.ActionModule.__new__(inventory_check.ActionModule)
-    monkeypatch.setattr(inventory_check.ClusterAction, "run", lambda *_: {})
-    monkeypatch.setattr(work, "validate_argument_spec", lambda **_: (None, {"operation": operation, "confirm": ""}))
     monkeypatch.setattr(work, "finish", lambda result, _variables: result)
     monkeypatch.setattr(work, "_archive_problems", lambda _inventory: asked.append(operation) or [])
     monkeypatch.setattr(inventory_check, "is_first_host", lambda _variables: True)
     monkeypatch.setattr(inventory_check, "inventory_from_vars", lambda _variables: Inventory())
     monkeypatch.setattr(inventory_check.check, "problems", lambda *_: [])
-    work.run(None, {})
+    work._answer({"operation": operation, "confirm": ""}, {})
     assert bool(asked) == (operation in ("site", "scale", "rolling_restart"))
 
 

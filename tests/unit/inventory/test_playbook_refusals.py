@@ -161,3 +161,14 @@ def test_hosts_that_do_not_answer_are_told_together(play: Callable[..., Run]) ->
     assert problem["where"] == "lb1, api1, api3, worker1: connection"
     assert (problem["rule"], problem["seen"]) == ("every host that the operation needs answers", "no answer")
     assert "steelyard_state: leaving" in problem["remedy"]
+
+
+def test_a_refusal_is_told_without_ansibles_own_account(play: Callable[..., Run]) -> None:
+    """The table, then one line that says how the run ended; no place in the playbook, which is not what is wrong."""
+    inventory = deepcopy(GOOD)
+    inventory["all"]["vars"] |= {"nginx_poolz": {}, "app_clases": {}}
+    done = play("refuse", inventory)
+    assert len(refusals(done)) == 2
+    assert "[ERROR]" not in done.output
+    assert "Origin:" not in done.output
+    assert "2 problems in the inventory; nothing was changed" in done.output
