@@ -9,6 +9,8 @@ short_description: Refuse a wrong inventory before any host is contacted
 version_added: "0.1.0"
 author:
   - Steelyard authors (@steelyard)
+extends_documentation_fragment:
+  - steelyard.stack.judging
 description:
   - Judges the whole inventory on the control machine. No host is contacted and nothing is changed.
   - All problems of all hosts come in one table, each with where it is, the rule, what was seen and the remedy. The
@@ -35,16 +37,6 @@ options:
       - Empty when nothing is destroyed.
     type: str
     default: ""
-attributes:
-  check_mode:
-    description: It only reads, and answers the same in check mode.
-    support: full
-  diff_mode:
-    description: Nothing is changed, so that there is no difference.
-    support: none
-  idempotent:
-    description: It changes nothing.
-    support: full
 notes:
   - Groups of your own are listed in C(steelyard_extra_groups), variables of your own that look like a role's in
     C(steelyard_extra_variables).

@@ -21,6 +21,8 @@ description:
   - Killed anywhere and run again, it finishes.
 author:
   - Steelyard authors (@steelyard)
+extends_documentation_fragment:
+  - steelyard.stack.loop
 attributes:
   check_mode:
     support: full
@@ -105,33 +107,6 @@ options:
     description: This balancer's name in the inventory. Filled in by the action.
     type: str
     default: ""
-  plan:
-    description: The plan to do, as V(plan) returned it.
-    type: dict
-    default: {}
-  budget:
-    description: Seconds after which a call begins no further step. Filled in by the action.
-    type: float
-    default: 10.0
-  waited:
-    description: Seconds that the first step has been under way in earlier calls. Filled in by the action.
-    type: float
-    default: 0.0
-  lease:
-    description: What M(steelyard.stack.lease) returned as its handle. The action takes that of this run.
-    type: dict
-    suboptions:
-      cluster:
-        description: The cluster whose lease it is.
-        type: str
-        required: true
-      run:
-        description: The run that holds it.
-        type: str
-        required: true
-      token:
-        description: The token it was granted under.
-        type: int
 """
 
 EXAMPLES = r"""

@@ -13,6 +13,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 ROOT = Path(__file__).resolve().parents[3]
 PREFIX = "steelyard.stack."
+PLUGINS = "ansible_collections.steelyard.stack.plugins"
 MODULES = sorted(path for path in (ROOT / "plugins/modules").glob("[!_]*.py"))
 # What a task may say beside its module.
 KEYWORDS = frozenset(
@@ -49,8 +50,15 @@ each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.ste
 
 def documentation(path: Path, block: str) -> Any:
     """One of a module's documentation blocks, parsed."""
-    name = f"ansible_collections.steelyard.stack.plugins.modules.{path.stem}"
-    return yaml.safe_load(getattr(importlib.import_module(name), block))
+    found = yaml.safe_load(getattr(importlib.import_module(f"{PLUGINS}.modules.{path.stem}"), block))
+    if block == "DOCUMENTATION":
+        for name in found.pop("extends_documentation_fragment", ()):
+            fragment = importlib.import_module(f"{PLUGINS}.doc_fragments.{name.removeprefix(PREFIX)}").ModuleDocFragment
+            for part, entries in yaml.safe_load(fragment.DOCUMENTATION).items():
+                twice = found.get(part, {}).keys() & entries.keys()
+                assert not twice, f"{path.stem} documents {twice} itself, and takes it from {name}"
+                found[part] = {**found.get(part, {}), **entries}
+    return found
 
 
 def as_spec(options: dict[str, Any]) -> dict[str, Any]:
