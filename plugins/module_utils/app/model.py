@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app.options import ARCHIVES, CLASS_OPTIONS, SLICE_OPTIONS
@@ -114,17 +114,12 @@ class Slice:
         return cls(cpu, memory)
 
 
-@dataclass(frozen=True)
-class AppClass:
-    """One program as the inventory states it. Sizes are bytes, durations seconds, quotas percent of one CPU."""
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """How a process runs, wherever it does. Sizes are bytes, durations seconds, quotas percent of one CPU."""
 
-    name: str
-    group: str
-    ports: tuple[int, ...]
     release: Release
     command: tuple[str, ...]
-    address: str = ""
-    workers: int = 1
     health: str = ""
     readiness: str = ""
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -134,12 +129,23 @@ class AppClass:
     stop_deadline: float = 20
     start_deadline: float = 30
     keep_releases: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppClass(Program):
+    """A program as the inventory states it; its command has placeholders."""
+
+    name: str
+    group: str
+    ports: tuple[int, ...]
+    address: str = ""
+    workers: int = 1
     allow_from: tuple[str, ...] = ()
     allow_from_networks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Instance:
+@dataclass(frozen=True, kw_only=True)
+class Instance(Program):
     """One process of a class on one host; `address` is where peers reach it, `bind_address` what it binds."""
 
     class_name: str
@@ -148,18 +154,7 @@ class Instance:
     bind_address: str
     port: int
     state: str
-    release: Release
-    command: tuple[str, ...]
     check: tuple[str, ...] = ()
-    health: str = ""
-    readiness: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
-    secrets: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
-    cpu_quota: float = 0
-    memory_max: int = 0
-    stop_deadline: float = 20
-    start_deadline: float = 30
-    keep_releases: int = 3
 
     @property
     def unit(self) -> str:
@@ -303,12 +298,10 @@ def _instance(cls: AppClass, host: Host, port: int, state: str) -> Instance:
         "release": cls.release.path, "address": bind, "port": port,
         "host": host.name, "class": cls.name, "workers": cls.workers,
     }  # fmt: skip
+    program = {f.name: getattr(cls, f.name) for f in fields(Program)} | {"command": expand(cls.command, values)}
     return Instance(
-        class_name=cls.name, host=host.name, address=host.address, bind_address=bind, port=port, state=state,
-        release=cls.release, command=expand(cls.command, values), check=expand(cls.release.check, values),
-        health=cls.health, readiness=cls.readiness, environment=cls.environment, secrets=cls.secrets,
-        cpu_quota=cls.cpu_quota, memory_max=cls.memory_max, stop_deadline=cls.stop_deadline,
-        start_deadline=cls.start_deadline, keep_releases=cls.keep_releases,
+        **program, class_name=cls.name, host=host.name, address=host.address, bind_address=bind, port=port, state=state,
+        check=expand(cls.release.check, values),
     )  # fmt: skip
 
 
