@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
@@ -58,7 +59,8 @@ class Host:
             if key in self.vars:
                 state = str(self.vars[key])
                 if state not in STATES:
-                    raise Refused(f"{key} is one of {', '.join(STATES)}", repr(state), "correct the word", self.name)
+                    rule, where = f"{key} is one of {', '.join(STATES)}", f"{self.name}: {key}"
+                    raise Refused(rule, repr(state), "correct the word", where)
                 return state
         return "present"
 
@@ -71,11 +73,22 @@ class Fleet:
 
     def group(self, name: str) -> tuple[Host, ...]:
         """Return the hosts of one group, in inventory order; empty when there is no such group."""
-        return tuple(h for h in self.hosts if name in h.groups)
+        return self._by_group.get(name, ())
 
     def host(self, name: str) -> Host:
         """Return one host by its inventory name; raises Refused when the inventory has no such host."""
-        for host in self.hosts:
-            if host.name == name:
-                return host
+        if name in self._by_name:
+            return self._by_name[name]
         raise Refused("the host is in the inventory", name, "check the spelling, or add it to hosts.yml")
+
+    @cached_property
+    def _by_name(self) -> dict[str, Host]:
+        return {host.name: host for host in self.hosts}
+
+    @cached_property
+    def _by_group(self) -> dict[str, tuple[Host, ...]]:
+        found: dict[str, list[Host]] = {}
+        for host in self.hosts:
+            for group in host.groups:
+                found.setdefault(group, []).append(host)
+        return {group: tuple(hosts) for group, hosts in found.items()}

@@ -16,7 +16,12 @@ import multiprocessing
 import os
 from dataclasses import dataclass
 
-from ansible_collections.steelyard.stack.plugins.module_utils.process import Process, number_is_taken, process_of, start_of
+from ansible_collections.steelyard.stack.plugins.module_utils.process import (
+    Process,
+    number_is_taken,
+    process_of,
+    start_of,
+)
 
 
 @dataclass(frozen=True)

@@ -235,8 +235,7 @@ def read_class(name: str, raw: object, where: str = "") -> tuple[AppClass | None
     )
     unread = {p.where for p in wrong}
     wrong += [p for p in _class_problems(found, where) if p.where not in unread]
-    known = tuple(p.where for p in typed)
-    problems = typed + [p for p in wrong if p.where not in known and not _required(typed, p.where)]
+    problems = typed + [p for p in wrong if not _told(typed, p.where)]
     return (None if problems else found), problems
 
 
@@ -244,10 +243,17 @@ def _texts(raw: object) -> tuple[str, ...]:
     return tuple(str(item) for item in raw) if isinstance(raw, (list, tuple)) else ()
 
 
-def _required(typed: Iterable[Problem], where: str) -> bool:
-    """Whether the key itself was already said to be missing."""
-    parent, _dot, key = where.rpartition(".")
-    return any(p.where == parent and p.rule == f"{key} is required" for p in typed)
+def _told(typed: Iterable[Problem], where: str) -> bool:
+    """Whether it was said before: of this place, of something in it, or that a key which holds it is missing."""
+    for p in typed:
+        missing = p.rule.endswith(" is required") and f"{p.where}.{p.rule.removesuffix(' is required')}"
+        if _inside(p.where, where) or (missing and _inside(where, missing)):
+            return True
+    return False
+
+
+def _inside(path: str, of: str) -> bool:
+    return path == of or path.startswith((f"{of}.", f"{of}["))
 
 
 def _class_problems(cls: AppClass, where: str) -> list[Problem]:
@@ -282,7 +288,8 @@ def _ports_on(cls: AppClass, host: Host) -> tuple[int, ...]:
     """The host's own `app_ports.<class>` when stated, else the class's ports; raises Refused."""
     own = host.vars.get("app_ports") or {}
     if not isinstance(own, Mapping):
-        raise Refused("app_ports maps a class to its ports", repr(own), "write app_ports: {api: [8000]}", host.name)
+        where = f"{host.name}: app_ports"
+        raise Refused("app_ports maps a class to its ports", repr(own), "write app_ports: {api: [8000]}", where)
     if cls.name not in own:
         return cls.ports
     problems: list[Problem] = []
