@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 
@@ -18,6 +18,7 @@ GROUPS = (
     "load_balancers", "api", "workers", "redis", "timescaledb", "pgbouncer", "neo4j", "kafka", "monitoring", "backup",
 )  # fmt: skip
 STATES = ("present", "maintenance", "leaving")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,22 @@ class Fleet:
         if name in self._by_name:
             return self._by_name[name]
         raise Refused("the host is in the inventory", name, "check the spelling, or add it to hosts.yml")
+
+    def once(self, what: str, raw: object, make: Callable[[], Made]) -> Made:
+        """Return what `make` makes of `raw`, made once for all hosts of this fleet that share that very object.
+
+        Hosts of a group share its variables; without this a fleet of n hosts would read each of them n times, and a
+        pool n times n. What raises is not kept.
+        """
+        key = (what, id(raw))
+        if key not in self._made or self._made[key][0] is not raw:  # an id is used again when its object is gone
+            self._made[key] = (raw, make())
+        made: Made = self._made[key][1]
+        return made
+
+    @cached_property
+    def _made(self) -> dict[tuple[str, int], tuple[object, Any]]:
+        return {}
 
     @cached_property
     def _by_name(self) -> dict[str, Host]:

@@ -89,9 +89,8 @@ def releases(fleet: Fleet) -> tuple[app.Release, ...]:
 
 def hosts_outside_pools(fleet: Fleet) -> tuple[str, ...]:
     """Return the hosts with an instance that no pool of any balancer has as a member; raises Refused."""
-    # Balancers share their variables, and with them the pools: each statement of pools is read once.
-    balancers = {id(h.vars.get("nginx_pools")): h for h in fleet.group(nginx.GROUP)}
-    pooled = {(m.host, m.port) for b in balancers.values() for p in nginx.wanted_pools(fleet, b) for m in p.members}
+    pools = {p for balancer in fleet.group(nginx.GROUP) for p in nginx.wanted_pools(fleet, balancer)}
+    pooled = {(m.host, m.port) for pool in pools for m in pool.members}
     return tuple(h.name for h in fleet.hosts if any((i.host, i.port) not in pooled for i in app.instances_of(fleet, h)))
 
 

@@ -284,6 +284,12 @@ def classes_from_vars(variables: Mapping[str, Any]) -> dict[str, AppClass]:
     return {name: found for name, (found, _wrong) in read.items() if found is not None}
 
 
+def classes_of(fleet: Fleet, host: Host) -> dict[str, AppClass]:
+    """Return the classes that a host's variables state; raises Refused with every problem."""
+    raw = host.vars.get("app_classes")
+    return fleet.once("app_classes", raw, lambda: classes_from_vars({"app_classes": raw})) if raw else {}
+
+
 def _ports_on(cls: AppClass, host: Host) -> tuple[int, ...]:
     """The host's own `app_ports.<class>` when stated, else the class's ports; raises Refused."""
     own = host.vars.get("app_ports") or {}
@@ -312,16 +318,17 @@ def _instance(cls: AppClass, host: Host, port: int, state: str) -> Instance:
     )  # fmt: skip
 
 
-def instances_of(fleet: Fleet, host: Host) -> tuple[Instance, ...]:  # noqa: ARG001 (one shape for all services)
+def instances_of(fleet: Fleet, host: Host) -> tuple[Instance, ...]:
     """Return the instances that the inventory places on `host`, ordered by port; raises Refused.
 
     On a leaving host they are returned with that state: pools drain them, and only then are they removed.
     """
     found: list[Instance] = []
-    if not host.vars.get("app_classes"):
+    classes = classes_of(fleet, host)
+    if not classes:
         return ()
     state = host.state_of(SERVICE)
-    for cls in classes_from_vars(host.vars).values():
+    for cls in classes.values():
         if cls.group in host.groups:
             found += [_instance(cls, host, port, state) for port in _ports_on(cls, host)]
     return tuple(sorted(found, key=lambda i: (i.port, i.class_name)))
@@ -334,9 +341,7 @@ def wanted_instances(fleet: Fleet, host: Host) -> list[dict[str, Any]]:
 
 def listeners(fleet: Fleet, host: Host) -> list[Listener]:
     """Return the ports that the instances open on `host`, and who may reach them."""
-    if not host.vars.get("app_classes"):
-        return []
-    classes = classes_from_vars(host.vars)
+    classes = classes_of(fleet, host)
     return [
         Listener(i.port, f"{SERVICE} {i.class_name}", classes[i.class_name].allow_from,
                  classes[i.class_name].allow_from_networks, i.bind_address)
@@ -350,7 +355,7 @@ def problems(fleet: Fleet) -> list[Problem]:
     for host in fleet.hosts:
         try:
             instances = instances_of(fleet, host)
-            classes = classes_from_vars(host.vars) if host.vars.get("app_classes") else {}
+            classes = classes_of(fleet, host)
         except SteelyardError as err:
             found.update(dict.fromkeys(err.problems))
             continue

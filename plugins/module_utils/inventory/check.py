@@ -271,8 +271,8 @@ def _of_services(inventory: Inventory, reported: Sequence[Problem]) -> list[Prob
     told = {(_variable(p.where), p.seen) for p in reported}
     # Of a variable that is of the wrong kind as a whole, nothing that is said of its parts is worth reading.
     broken = {name for name, _seen in told}
-    each = [(h, p) for h, p in each if (p.where, p.seen) not in told and re.split(r"[.\[]", p.where)[0] not in broken]
-    return gather(((h, Problem(at(p.where, sources), p.rule, p.seen, p.remedy)) for h, p in each), hosts)
+    new = [(h, p) for h, p in each if (p.where, p.seen) not in told and re.split(r"[.\[]", p.where)[0] not in broken]
+    return gather(((h, Problem(at(p.where, sources), p.rule, p.seen, p.remedy)) for h, p in new), hosts)
 
 
 def _variable(where: str) -> str:

@@ -205,6 +205,11 @@ def read_pool(fleet: Fleet, name: object, raw: object) -> Pool:
     )
 
 
+def _pool_of(fleet: Fleet, name: object, raw: object) -> Pool:
+    """Return `read_pool`, made once where balancers share the statement."""
+    return fleet.once(f"nginx_pools.{name}", raw, lambda: read_pool(fleet, name, raw))
+
+
 def read_site(name: object, raw: object) -> Site:
     """Return the site that the inventory states; raises Refused with what is wrong."""
     where = f"nginx_sites.{name}"
@@ -243,7 +248,7 @@ def wanted_pools(fleet: Fleet, balancer: Host | None = None) -> tuple[Pool, ...]
     """Return the pools of one balancer (without one: of the first); raises Refused."""
     host = balancer or next(iter(fleet.group(GROUP)), None)
     stated = _stated(host.vars, "nginx_pools") if host else {}
-    return tuple(read_pool(fleet, name, raw) for name, raw in stated.items())
+    return fleet.once("nginx_pools", stated, lambda: tuple(read_pool(fleet, name, raw) for name, raw in stated.items()))
 
 
 def wanted_pools_json(fleet: Fleet, host: Host) -> list[dict[str, Any]]:
@@ -288,7 +293,7 @@ def _balancer_problems(fleet: Fleet, host: Host) -> list[Problem]:
     known = stated.get("nginx_pools")
     found += check(host.vars.get("nginx_settings") or {}, SETTING_OPTIONS, "nginx_settings")
     for name, raw in stated.get("nginx_pools", {}).items():
-        found += _tried(lambda n=name, r=raw: _pool_problems(fleet, host, read_pool(fleet, n, r)))  # type: ignore[misc]
+        found += _tried(lambda n=name, r=raw: _pool_problems(fleet, host, _pool_of(fleet, n, r)))  # type: ignore[misc]
     for name, raw in stated.get("nginx_sites", {}).items():
         found += _tried(lambda n=name, r=raw: _site_problems(read_site(n, r), known))  # type: ignore[misc]
     found += _tried(lambda: _status_problems(host))
