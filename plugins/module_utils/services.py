@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The services that there are, and what each answers about a fleet. Pure: no Ansible.
 
-A new service is a line in each of the tables here. Imports are
-static, because only those travel to managed hosts.
+A new service is its package's `service.py` and a line in SERVICES. Imports are static, because only those travel to
+managed hosts.
 """
 
 from __future__ import annotations
@@ -13,42 +13,30 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app import model as app
-from ansible_collections.steelyard.stack.plugins.module_utils.app import sizing as app_sizing
+from ansible_collections.steelyard.stack.plugins.module_utils.app.service import SERVICE as APP
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall import model as firewall
+from ansible_collections.steelyard.stack.plugins.module_utils.firewall.service import SERVICE as FIREWALL
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import GROUPS, Fleet, Host, Listener
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx import model as nginx
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.service import SERVICE as NGINX
+from ansible_collections.steelyard.stack.plugins.module_utils.service import Service
 
-
-def _slice_problems(fleet: Fleet) -> list[Problem]:
-    found: dict[Problem, None] = {}
-    for host in fleet.hosts:
-        try:
-            app.Slice.from_vars(host.vars.get("app_slice") or {})
-        except SteelyardError as error:
-            found.update(dict.fromkeys(error.problems))
-    return list(found)
-
+SERVICES: tuple[Service, ...] = (APP, NGINX, FIREWALL)
+"""In the order in which they are asked, and named to people."""
 
 EXCUSED = ("maintenance", "leaving")
 """States in which a whole machine need not answer."""
 
-_PROBLEMS: tuple[Callable[[Fleet], list[Problem]], ...] = (
-    app.problems,
-    _slice_problems,
-    nginx.problems,
-    firewall.problems,
-)
-_LISTENERS: tuple[Callable[[Fleet, Host], list[Listener]], ...] = (app.listeners, nginx.listeners)
 ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # compared here, never bound
 
 
 def problems(fleet: Fleet) -> list[Problem]:
     """Return everything that the services find wrong in the inventory, each said once."""
     found: dict[Problem, None] = {}
-    for judge in _PROBLEMS:
+    for service in SERVICES:
         try:
-            found.update(dict.fromkeys(judge(fleet)))
+            found.update(dict.fromkeys(service.problems(fleet)))
         except SteelyardError as error:
             found.update(dict.fromkeys(error.problems))
     return list(found)
@@ -56,12 +44,12 @@ def problems(fleet: Fleet) -> list[Problem]:
 
 def listeners(fleet: Fleet, host: Host) -> list[Listener]:
     """Return every port that the services open on a host; raises Refused where the inventory is wrong."""
-    return [listener for listen in _LISTENERS for listener in listen(fleet, host)]
+    return [listener for service in SERVICES for listener in service.listeners(fleet, host)]
 
 
 def owns(unit: str) -> bool:
     """Return whether a systemd unit is one of ours."""
-    return unit == "nginx.service" or unit.startswith("app@")
+    return any(service.owns(unit) for service in SERVICES)
 
 
 def overlap(one: str, other: str) -> bool:
@@ -71,8 +59,7 @@ def overlap(one: str, other: str) -> bool:
 
 def oversubscription(fleet: Fleet, host: Host, memory: int, cpus: float) -> list[Problem]:
     """Return what a host of this size (bytes, CPUs) cannot keep of what the inventory places on it."""
-    whole = app.Slice.from_vars(host.vars.get("app_slice") or {})
-    return app_sizing.oversubscription(app.instances_of(fleet, host), whole, memory, cpus, "memory and CPUs")
+    return [p for service in SERVICES for p in service.oversubscription(fleet, host, memory, cpus)]
 
 
 def shuts_out(host: Host, peer: str) -> bool:
@@ -114,8 +101,7 @@ def services_of(fleet: Fleet, host: Host) -> list[str]:
 
     A class may run in a group of any name, an extra one too: what runs instances is managed.
     """
-    here = {app.SERVICE: bool(app.instances_of(fleet, host)), nginx.SERVICE: nginx.GROUP in host.groups}
-    placed = [name for name, is_here in here.items() if is_here]
+    placed = [service.name for service in SERVICES if service.is_on(fleet, host)]
     extra = {str(g) for g in host.vars.get("steelyard_extra_groups") or ()}
     if not placed and host.groups & extra and not host.groups & set(GROUPS):
         return []
@@ -123,19 +109,14 @@ def services_of(fleet: Fleet, host: Host) -> list[str]:
 
 
 _WANTED: Mapping[str, Callable[[Fleet, Host], Any]] = {
-    "app_here": lambda fleet, host: bool(app.instances_of(fleet, host)),
-    "app_instances": app.wanted_instances,
-    # Also on a host that stays: a class or a port that the inventory took from it is removed, after it was drained.
-    "app_remove": lambda _fleet, _host: True,
+    **{name: make for service in SERVICES for name, make in service.wanted.items()},
+    # What rests on all services.
     "excused_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if h.vars.get("steelyard_state") in EXCUSED],
     "firewall": lambda fleet, host: firewall.wanted_table(fleet, host, listeners(fleet, host)),
-    "leaving_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if h.state_of(app.SERVICE) == "leaving"],
-    "nginx_pools": nginx.wanted_pools_json,
-    "nginx_state": lambda _fleet, host: host.state_of(nginx.SERVICE),
     "peer_names": peer_names,
     "services": services_of,
 }
-WANTED = tuple(_WANTED)
+WANTED = tuple(sorted(_WANTED))
 
 
 def wanted(name: str, fleet: Fleet, host: Host) -> Any:

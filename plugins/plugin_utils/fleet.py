@@ -30,13 +30,14 @@ from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model im
     Group,
     Inventory,
 )
+from ansible_collections.steelyard.stack.plugins.module_utils.services import SERVICES
 
 try:  # where a value was written; a hint for the reader, so it may be missing
     from ansible._internal._datatag._tags import Origin
 except ImportError:  # pragma: no cover
     Origin = None
 
-PREFIXES = ("steelyard_", "app_", "nginx_", "base_", "firewall_")
+PREFIXES = ("steelyard_", "base_", *(service.prefix for service in SERVICES))
 NAMES = frozenset({"ansible_host", "ansible_port", "ape_tier"})
 _STATED = re.compile(rf"^({'|'.join(GROUPS)})_([a-z0-9_]+_)?(id|cluster_name|state)$")
 # What Ansible itself says of an undefined value; anything else is the hint of an `undef`.

@@ -30,7 +30,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.units import parse
 from ansible_collections.steelyard.stack.plugins.module_utils.validate import check as check_options
 from ansible_collections.steelyard.stack.plugins.module_utils.validate import nearest
 
-SERVICES = ("app", "nginx", *GROUPS)
+SERVICES = tuple(dict.fromkeys((*(s.name for s in services.SERVICES if s.has_state), *GROUPS)))
 SIZES = ("steelyard_memory",)
 ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # what is compared here, never bound
 _STATE = re.compile(rf"^(steelyard|{'|'.join(SERVICES)})_state$")

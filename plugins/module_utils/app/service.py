@@ -1,0 +1,49 @@
+# Copyright (c) 2026 the Steelyard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The applications, as the shared parts see them. Pure."""
+
+from __future__ import annotations
+
+from ansible_collections.steelyard.stack.plugins.module_utils.app import model, sizing
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host
+from ansible_collections.steelyard.stack.plugins.module_utils.service import Service
+
+
+def _problems(fleet: Fleet) -> list[Problem]:
+    found = dict.fromkeys(model.problems(fleet))
+    for host in fleet.hosts:
+        try:
+            _slice_of(host)
+        except SteelyardError as error:
+            found.update(dict.fromkeys(error.problems))
+    return list(found)
+
+
+def _slice_of(host: Host) -> model.Slice:
+    return model.Slice.from_vars(host.vars.get("app_slice") or {})
+
+
+def _oversubscription(fleet: Fleet, host: Host, memory: int, cpus: float) -> list[Problem]:
+    return sizing.oversubscription(model.instances_of(fleet, host), _slice_of(host), memory, cpus, "memory and CPUs")
+
+
+def _is_on(fleet: Fleet, host: Host) -> bool:
+    return bool(model.instances_of(fleet, host))
+
+
+SERVICE = Service(
+    name=model.SERVICE,
+    problems=_problems,
+    is_on=_is_on,
+    listeners=model.listeners,
+    units=("app@*",),
+    wanted={
+        "app_here": _is_on,
+        "app_instances": model.wanted_instances,
+        # Also on a host that stays: a class or a port that the inventory took from it is removed, after it was drained.
+        "app_remove": lambda _fleet, _host: True,
+        "leaving_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if h.state_of(model.SERVICE) == "leaving"],
+    },
+    oversubscription=_oversubscription,
+)
