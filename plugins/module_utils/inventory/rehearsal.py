@@ -32,7 +32,7 @@ def _mixed(inventory: Inventory) -> Iterator[Problem]:
     overlays = {source.lab: source for source in inventory.given if source.lab}
     if labs and real:
         seen = f"lab {', '.join(sorted(labs))} has no {host_list(real, 12)}"
-        remedy = f"run `{_up(inventory, next(iter(labs)))}`: it adds the hosts that the lab lacks"
+        remedy = f"run `{_up(inventory, min(labs))}`: it adds the hosts that the lab lacks"
         yield Problem("steelyard_lab", NEVER_MIXED, seen, remedy)
     if len(labs) > 1:
         seen = "; ".join(f"{_named(lab, overlays)}: {host_list(names)}" for lab, names in sorted(labs.items()))
