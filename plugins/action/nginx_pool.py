@@ -63,9 +63,11 @@ class ActionModule(ClusterAction):
         if plan.refusals or boolean(args.get("show", True)):
             self.show_plan(plan, variables)
         result = {"changed": bool(plan.steps), "plan": plan.summary(), "diff": plan.as_diff()}
-        if plan.refusals:
-            result |= refused_plan(plan, variables)
-        return self.finish(result, variables)
+        if not plan.refusals:
+            return self.finish(result, variables)
+        refused = refused_plan(plan, variables)
+        self.finish({**result, **refused}, variables)
+        return refused
 
     def _hold(self, args: dict[str, Any], wanted: tuple[Pool, ...], variables: dict[str, Any]) -> dict[str, Any]:
         """Take members out of this balancer's pools for a while, or put them back."""

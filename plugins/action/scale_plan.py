@@ -49,10 +49,9 @@ class ActionModule(SteelyardAction):
         pending = bool(plan.steps) and is_first_host(variables)
         result = {"parts": list(own), "changed": pending, "plan": plan.summary()}
         show_once(display, variables, plan.as_table())
-        if plan.refusals:
-            result |= refused_plan(plan, variables)
-        write_result(variables, self._task.action, result)
-        return result
+        refused = refused_plan(plan, variables) if plan.refusals else {}
+        write_result(variables, self._task.action, {**result, **refused})
+        return refused or result
 
 
 def _answers(task_vars: Mapping[str, Any], registered: str) -> dict[str, Mapping[str, Any]]:

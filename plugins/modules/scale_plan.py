@@ -87,7 +87,7 @@ parts:
   sample: [balance]
 plan:
   description: The whole plan, the same on every host.
-  returned: O(operation=plan)
+  returned: O(operation=plan), where nothing is refused
   type: dict
   sample:
     service: fleet

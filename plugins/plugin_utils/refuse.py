@@ -28,7 +28,8 @@ def refused(problems: Sequence[Problem], of: str) -> dict[str, Any]:
 def refused_plan(plan: Plan, task_vars: Mapping[str, Any]) -> dict[str, Any]:
     """Return the result of a task whose plan has refusals; its table, with each of them, was printed before.
 
-    A plan is the same on every host of the play, and every host has to fail. Only the first one says why.
+    A plan is the same on every host of the play, and every host has to fail. Only the first one says why, and without
+    the plan, whose refusals would be read once more; the command finds it in the result that is written for it.
     """
     of = f"the plan of {plan.service} {plan.cluster}"
     if is_first_host(task_vars):
