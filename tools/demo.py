@@ -117,7 +117,7 @@ def scene(url: str) -> int:
     say("One more machine in the inventory")
     write_scene()
     run("steelyard", "lab", "up", INVENTORY, "--also", SCENE)
-    with load(f"{url}/quotes", clients=4, rate=25, limit=600) as report:
+    with load(f"{url}/quotes", clients=4, rate=25, limit=1800) as report:
         say("Under load from here on: the plan; a dry run changes nothing")
         play("scale", "--check", "--diff", also=(SCENE,), show_plan=True)
         say("The same, done")
