@@ -9,7 +9,7 @@ managed hosts.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app import model as app
@@ -72,6 +72,23 @@ def releases(fleet: Fleet) -> tuple[app.Release, ...]:
     """Return the releases that the fleet is to run, each once; raises Refused. What leaves needs none."""
     placed = (i for h in fleet.hosts for i in app.instances_of(fleet, h) if i.state != "leaving")
     return tuple(dict.fromkeys(i.release for i in placed))
+
+
+def still_served(fleet: Fleet, host: Host, sockets: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return `api on port 8001` for instances of a pool's class that the inventory took from a host where they listen.
+
+    `sockets` are the host's facts. Empty where no firewall would shut the balancers out.
+    """
+    placed = {i.port for i in app.instances_of(fleet, host)}
+    taken = {
+        int(s["port"]): str(s.get("slice") or "").removeprefix(f"{app.SERVICE}-").removesuffix(".slice")
+        for s in sockets
+        if str(s.get("unit") or "").startswith(f"{app.SERVICE}@") and s["port"] not in placed
+    }
+    if not taken or not firewall.enabled(host):
+        return ()
+    pooled = {p.class_name for b in fleet.group(nginx.GROUP) for p in nginx.wanted_pools(fleet, b)}
+    return tuple(f"{name} on port {port}" for port, name in sorted(taken.items()) if name in pooled)
 
 
 def hosts_outside_pools(fleet: Fleet) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ ansible_facts:
         cgroup_cpus: null
         ssh_peer: 192.0.2.10
         virtualization: ""
-        listening: [{address: 0.0.0.0, port: 22, process: sshd, unit: ssh.service}]
+        listening: [{address: 0.0.0.0, port: 22, process: sshd, slice: system.slice, unit: ssh.service}]
         packages: {nginx: 1.26.3-3, nginx-common: null}
         units: {nginx.service: {ActiveState: active, SubState: running, UnitFileState: enabled, MainPID: "812"}}
         sysctl: {net.core.somaxconn: "4096"}

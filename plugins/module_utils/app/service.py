@@ -39,10 +39,7 @@ SERVICE = Service(
     listeners=model.listeners,
     units=("app@*",),
     wanted={
-        "app_here": _is_on,
         "app_instances": model.wanted_instances,
-        # Also on a host that stays: a class or a port that the inventory took from it is removed, after it was drained.
-        "app_remove": lambda _fleet, _host: True,
         "leaving_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if h.state_of(model.SERVICE) == "leaving"],
     },
     oversubscription=_oversubscription,

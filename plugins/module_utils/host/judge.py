@@ -77,6 +77,7 @@ def _of_host(fleet: Fleet, host: Host, raw: Mapping[str, Any], operation: str) -
             yield from _access(host, known)
             if host.state_of("app") != "leaving":
                 yield from _ports(fleet, host, known)
+                yield from _taken(fleet, host, known) if operation == "site" else ()
                 yield from services.oversubscription(fleet, host, known.memory, known.cpus)
     except SteelyardError as error:
         yield from error.problems
@@ -143,6 +144,17 @@ def _ports(fleet: Fleet, host: Host, known: HostFacts) -> Iterator[Problem]:
             seen = f"port {wanted.port} for {wanted.service} is held by {holder} on {', '.join(addresses)}"
             remedy = f"stop and disable {holder}, or choose another port"
             yield Problem("ports", "ports that the inventory wants are free, or ours", seen, remedy)
+
+
+def _taken(fleet: Fleet, host: Host, known: HostFacts) -> Iterator[Problem]:
+    """Refuse to change the firewall of a host whose balancers may still send to a port that it no longer has."""
+    for seen in services.still_served(fleet, host, known.raw.get("listening") or ()):
+        rule = "a host that serves loses a port or group only after it left"
+        remedy = (
+            "undo that change, mark the host app_state: leaving, run scale.yml; then change it, mark it present, run "
+            "scale.yml"
+        )
+        yield Problem("app_ports", rule, f"{seen} still runs", remedy)
 
 
 def _os(raw: Mapping[str, Any]) -> tuple[str, str]:

@@ -15,12 +15,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import OPERATIONS, Inventory
 
 
-@pytest.mark.parametrize("state", ["present", "maintenance", "leaving"])
-def test_a_scaling_run_removes_what_is_not_placed_on_every_host(state: str) -> None:
-    stays = host({"api": app_class()}, app_state=state)
-    assert services.wanted("app_remove", Fleet((stays,)), stays) is True
-
-
 def test_a_port_taken_from_a_host_that_stays_is_stopped_and_removed_and_the_others_are_not_touched() -> None:
     before = instances({"api": app_class(ports=[8000, 8001])})
     after = instances({"api": app_class(ports=[8000, 8001])}, app_ports={"api": [8000]})
