@@ -127,9 +127,9 @@ def assemble(fleet: Fleet, answers: Answers) -> Plan:
         *(s for s in members if s.verb not in TAKING),
         *(s for s in members if s.verb in TAKING),
         *_steps_of(answers.app, leavers),
+        *(_retire(host) for host in answers.retiring),
         *(s for s in gates if s.hosts[0] not in opening or s.verb in SHUTTING_OUT),
         *_steps_of(answers.firewall, (h for h in leavers if h not in serving)),
-        *(_retire(host) for host in answers.retiring),
     )
     everything = (*answers.pools, *answers.app.values(), *answers.firewall.values())
     return Plan(

@@ -80,7 +80,8 @@ parts:
   description:
     - What this host has to do. Each word is the name of a group of the plays that follow, after C(scale_).
     - V(look) is read, V(balance) keeps the pools, V(join) is prepared and started, V(serve) lets others in or out,
-      V(leave) is stopped and cleaned, V(retire) is a balancer that goes. Empty for a host that no step needs.
+      V(drop) stops what it has lost, V(leave) is stopped and cleaned, V(retire) is a balancer that goes. Empty for a
+      host that no step needs.
   returned: always
   type: list
   elements: str
