@@ -18,7 +18,7 @@ MEMBERS = "/etc/nginx/steelyard/pools/api.members"
         "/var/lib/steelyard/lease/nginx-main.json",  # taking the lease
         "config/nginx-members/pending/note.json",  # before the note of the last good files
         f"rename {MEMBERS}",  # written, not moved in
-        "run /usr/sbin/nginx -s reload",  # moved in, not loaded
+        "run systemctl reload nginx",  # moved in, not loaded
         "remove /var/lib/steelyard/config/nginx-members/pending/note.json",  # loaded and proved
     ],
 )
@@ -41,7 +41,7 @@ def test_a_balancer_s_module_is_killed_while_the_pools_change(spare: Rehearsal, 
     [
         "/var/lib/steelyard/undo",  # holding a host: before the note
         f"rename {MEMBERS}",
-        "run /usr/sbin/nginx -s reload",
+        "run systemctl reload nginx",
     ],
 )
 def test_a_balancer_s_module_is_killed_while_a_host_is_held(fleet: Rehearsal, url: str, words: str) -> None:
@@ -115,7 +115,7 @@ def test_site_is_killed_while_it_builds_a_host(spare: Rehearsal, url: str, name:
     [
         "config/nginx/pending/note.json",
         "rename /etc/nginx/steelyard/upstreams.conf",
-        "run systemctl reload",
+        "run systemctl reload nginx",
         "remove /var/lib/steelyard/config/nginx/pending/note.json",
     ],
 )
