@@ -153,7 +153,8 @@ def closing(url: str) -> str:
     )
     width = max(len(command) for command, _meaning in lines)
     return "\n".join(
-        f"  {command:<{width}}  # {meaning}" for command, meaning in ((". .venv/bin/activate", ""), *lines)
+        f"  {command:<{width}}  # {meaning}"
+        for command, meaning in ((". .venv/bin/activate", "the commands below"), *lines)
     )
 
 
