@@ -31,7 +31,7 @@ class ActionModule(SteelyardAction):
         """Return the host's parts; the plan and `changed` come with `operation: plan`."""
         # Every balancer registered the same plan, made over all their answers: one of each is enough.
         pools = tuple({(p.cluster, p.fingerprint): p for p in _plans(variables, "__nginx_plan").values()}.values())
-        fleet = fleet_from_vars(variables, self._templar)
+        fleet = fleet_from_vars(variables)
         host = variables["inventory_hostname"]
         if args["operation"] == "look":
             return {"parts": ["look"] if host in scale.hosts_to_look_at(fleet, pools) else []}

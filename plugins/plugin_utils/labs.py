@@ -19,7 +19,7 @@ FOLDER = ".lab"
 def sources_of(task_vars: Mapping[str, Any]) -> tuple[Source, ...]:
     """Return the sources of a run that are files or folders, in their order; a list of hosts is none."""
     paths = (Path(str(source)) for source in task_vars.get("ansible_inventory_sources") or ())
-    return tuple(source_at(path) for path in paths if path.exists())
+    return tuple(source_at(path) for path in paths if os.path.exists(path))  # no name of a file: a long list of hosts
 
 
 def source_at(path: Path) -> Source:
@@ -29,7 +29,7 @@ def source_at(path: Path) -> Source:
     stands_for = str(marker.get("inventory") or "")
     return Source(
         path=_short(path),
-        place=str(folder.resolve()),
+        place=_folder(path),
         lab=str(marker.get("lab") or folder.name) if marker else "",
         stands_for=_folder(Path(stands_for)) if stands_for else "",
         addresses={str(k): str(v) for k, v in dict(marker.get("addresses") or {}).items()},
@@ -58,8 +58,10 @@ def _marker(folder: Path) -> dict[str, Any]:
 
 
 def _folder(path: Path) -> str:
-    """Return an inventory's folder; what exists no longer is told by its name."""
-    return str((path if path.is_dir() or not path.suffix else path.parent).resolve())
+    """Return an inventory's folder, where links lead; what exists no longer is told by its name."""
+    whole = path.resolve()
+    is_file = whole.is_file() or (bool(whole.suffix) and not whole.exists())
+    return str(whole.parent if is_file else whole)
 
 
 def _short(path: Path) -> str:

@@ -62,7 +62,8 @@ class Lab:
 
 def lab_name(inventory: Path, name: str | None) -> str:
     """Return the lab's name: the given one, else that of the inventory's folder; raises Refused for a bad one."""
-    folder = inventory if inventory.is_dir() or not inventory.suffix else inventory.parent
+    is_file = inventory.is_file() or (bool(inventory.suffix) and not inventory.is_dir())
+    folder = inventory.parent if is_file else inventory
     chosen = name or folder.resolve().name.lower()
     if not NAME.match(chosen):
         raise Refused(

@@ -74,21 +74,28 @@ def _overlay_not_last(inventory: Inventory) -> Iterator[Problem]:
 def _reached_elsewhere(inventory: Inventory) -> Iterator[Problem]:
     addresses = {name: where for source in inventory.given for name, where in source.addresses.items()}
     for host in inventory.fleet.hosts:
-        own, found = addresses.get(host.name), host.vars.get("ansible_host")
-        if host.vars.get("steelyard_lab") and own is not None and str(found) != own:
-            rule = f"a stand-in is reached at its own address, {own}"
-            remedy = "take away what overrides it: -e, or host_vars beside the playbook"
-            yield Problem(f"{host.name}: ansible_host", rule, str(found), remedy)
+        own = addresses.get(host.name)
+        if not host.vars.get("steelyard_lab") or own is None:
+            continue
+        # Where both are given, Ansible goes to the second.
+        found = {"ansible_host": host.vars.get("ansible_host")}
+        found["ansible_ssh_host"] = host.vars.get("ansible_ssh_host", own)
+        for name, place in found.items():
+            if str(place) != own:
+                rule = f"a stand-in is reached at its own address, {own}"
+                remedy = "take away what overrides it: -e, or host_vars beside the playbook"
+                yield Problem(f"{host.name}: {name}", rule, str(place), remedy)
 
 
 def _up(inventory: Inventory, lab: str) -> str:
-    """Return the command that brings up a lab of this run's inventory."""
-    real = [source.path for source in inventory.given if not source.lab]
+    """Return the command that brings up a lab of this run's inventory: the source that it stands for, and the others."""
+    stands_for = {source.stands_for for source in inventory.given if source.lab == lab}
+    real = sorted((s for s in inventory.given if not s.lab), key=lambda source: source.place not in stands_for)
     if not real:
         return "steelyard lab up INVENTORY"
-    also = "".join(f" --also {path}" for path in real[1:])
-    folder = real[0].rstrip("/").rpartition("/")[2]
-    return f"steelyard lab up {real[0]}{also}{'' if folder == lab else f' --name {lab}'}"
+    also = "".join(f" --also {source.path}" for source in real[1:])
+    folder = real[0].place.rpartition("/")[2].lower()
+    return f"steelyard lab up {real[0].path}{also}{'' if folder == lab else f' --name {lab}'}"
 
 
 def _named(lab: str, overlays: dict[str, Source]) -> str:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from support.runs import BIN, ROOT, Run, run
 
-from ansible_collections.steelyard.stack.plugins.plugin_utils.labs import labs_of, source_at
+from ansible_collections.steelyard.stack.plugins.plugin_utils.labs import labs_of, source_at, sources_of
 
 PLAYBOOKS = sorted(path.name for path in (ROOT / "playbooks").glob("*.yml"))
 HOSTS: dict[str, Any] = {
@@ -58,6 +58,24 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["hosts", "hosts.yml", "linked", "folder"])
+def test_a_lab_knows_its_inventory_however_it_is_named(tmp_path: Path, kind: str) -> None:
+    """A file without a suffix is one (INI, a script), and so is a link to one elsewhere."""
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    (shop / "hosts").write_text("api1\n")
+    (shop / "hosts.yml").write_text("api: {hosts: {api1: {}}}\n")
+    (tmp_path / "linked").symlink_to(shop / "hosts")
+    given = {"folder": shop, "linked": tmp_path / "linked"}.get(kind, shop / kind)
+    # What `steelyard lab up` notes of that inventory.
+    overlay = Place(tmp_path).overlay("shop", given.resolve(), ADDRESSES)
+    assert source_at(overlay).stands_for == source_at(given).place == str(shop)
+
+
+def test_a_long_list_of_hosts_is_no_file() -> None:
+    assert sources_of({"ansible_inventory_sources": [",".join(f"api{n}.example.org" for n in range(99))]}) == ()
 
 
 def refused(done: Run) -> list[dict[str, str]]:

@@ -36,6 +36,12 @@ def test_lab_name(path: str, given_name: str | None, wanted: str) -> None:
     assert lab.lab_name(Path(path), given_name) == wanted
 
 
+def test_a_file_without_a_suffix_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "hosts").write_text("api1\n")
+    assert lab.lab_name(tmp_path / "shop" / "hosts", None) == "shop"
+
+
 @pytest.mark.parametrize("name", ["a b", "-x", "ä", "x" * 60, "a/b", ".."])
 def test_bad_lab_name(name: str) -> None:
     with pytest.raises(Refused):
