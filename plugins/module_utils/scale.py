@@ -137,7 +137,7 @@ def assemble(fleet: Fleet, answers: Answers) -> Plan:
         cluster="main",
         steps=steps,
         refusals=(*(r for p in everything for r in p.refusals), *_moved(fleet, members)),
-        notes=(*dict.fromkeys(n for p in everything for n in p.notes), *_prepared(joining)),
+        notes=(*dict.fromkeys(n for p in everything for n in p.notes), *_prepared(joining), *_silent(fleet, answers)),
         fingerprint=fingerprint([p.fingerprint for p in everything], [s.id for s in steps]),
     )
 
@@ -166,6 +166,16 @@ def _retire(host: str) -> Step:
 
 def _prepared(joining: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{host} is prepared by the role base first: packages, limits, firewall" for host in joining)
+
+
+def _silent(fleet: Fleet, answers: Answers) -> tuple[str, ...]:
+    """Say whose leaving stays undone: a machine that only seems dead goes on with what it runs."""
+    leavers = (h for h in fleet.hosts if leaving(h) and services.runs_applications(fleet, h))
+    return tuple(
+        f"{h.name} leaves and does not answer: nothing is stopped or removed there"
+        for h in leavers
+        if h.name not in answers.app
+    )
 
 
 def _steps_of(plans: Mapping[str, Plan], hosts: Iterable[str]) -> tuple[Step, ...]:

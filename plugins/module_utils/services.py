@@ -91,6 +91,11 @@ def still_served(fleet: Fleet, host: Host, sockets: Iterable[Mapping[str, Any]])
     return tuple(f"{name} on port {port}" for port, name in sorted(taken.items()) if name in pooled)
 
 
+def runs_applications(fleet: Fleet, host: Host) -> bool:
+    """Return whether the inventory places instances on a host, leaving or not; raises Refused."""
+    return APP.is_on(fleet, host)
+
+
 def hosts_outside_pools(fleet: Fleet) -> tuple[str, ...]:
     """Return the hosts with an instance that no pool of any balancer has as a member; raises Refused."""
     pools = {p for balancer in fleet.group(nginx.GROUP) for p in nginx.wanted_pools(fleet, balancer)}

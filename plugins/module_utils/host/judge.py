@@ -63,7 +63,8 @@ UNREACHABLE = Problem(
     "connection",
     "every host that the operation needs answers",
     "no answer",
-    "start it, or correct ansible_host or the SSH key; mark one that is gone for good steelyard_state: leaving",
+    "start it, or correct ansible_host, the SSH key or the sudo password (-K); mark one that is away "
+    "steelyard_state: maintenance, one that is gone for good steelyard_state: leaving",
 )
 
 
