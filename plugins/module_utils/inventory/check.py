@@ -32,7 +32,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.validate import ne
 
 SERVICES = tuple(dict.fromkeys((*(s.name for s in services.SERVICES if s.has_state), *GROUPS)))
 SIZES = ("steelyard_memory",)
-ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # what is compared here, never bound
 _STATE = re.compile(rf"^(steelyard|{'|'.join(SERVICES)})_state$")
 _CLUSTER = re.compile(rf"^({'|'.join(SERVICES)})_cluster_name$")
 _ID = re.compile(rf"^({'|'.join(GROUPS)})_([a-z0-9_]+_)?id$")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.fleet import STATES, Fleet
+from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet
 
 GIVEN, EMPTY, MISSING = "given", "empty", "not defined"
 UNKNOWN = "(unknown: see the variable it uses)"
@@ -41,8 +41,6 @@ COMMON: Options = {
     "ape_tier": {"type": "int", "choices": [1, 2, 3, 4]},
 }
 """Variables that belong to no role. The words for states and the sizes have rules of their own in `check.py`."""
-
-STATE_WORDS = ", ".join(STATES)
 
 
 @dataclass(frozen=True)
