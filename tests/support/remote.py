@@ -28,11 +28,14 @@ def _hook():
     paths = {"os.rename": 1, "os.link": 1, "os.remove": 0, "os.rmdir": 0, "os.mkdir": 0, "os.symlink": 1, "os.chmod": 0}
     busy = []
 
+    def text(value):  # a file may also be named by its number
+        return str(value) if isinstance(value, int) else os.fsdecode(value)
+
     def words(event, args):
         if event == "subprocess.Popen":
-            return "run " + " ".join(os.fsdecode(a) for a in args[1])
+            return "run " + " ".join(text(a) for a in args[1])
         if event in paths:
-            return event[3:] + " " + os.fsdecode(args[paths[event]])
+            return event[3:] + " " + text(args[paths[event]])
         if event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR):
             return "write " + str(args[0])
         return ""
