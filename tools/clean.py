@@ -40,7 +40,7 @@ def main() -> int:
         argv = [str(Path(sys.executable).parent / "steelyard"), "lab", "down", inventory, "--name", name]
         if subprocess.run(argv, cwd=ROOT, check=False).returncode:
             still_up.append(name)
-    for place in (*PLACES, *(path.name for path in ROOT.glob("steelyard-stack-*.tar.gz"))):
+    for place in (".lab/demo.log", *PLACES, *(path.name for path in ROOT.glob("steelyard-stack-*.tar.gz"))):
         remove(ROOT / place)
     for top in ROOT.iterdir():
         if top.is_dir() and top.name not in KEPT:

@@ -12,31 +12,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
 from ansible_collections.steelyard.stack.plugins.modules.config_set import ARGUMENT_SPEC
+from ansible_collections.steelyard.stack.plugins.plugin_utils.action import SteelyardAction
 
 MANAGED = "Managed by Steelyard (steelyard.stack): what is changed here by hand is overwritten."
 
 
-class ActionModule(ActionBase):
+class ActionModule(SteelyardAction):
     """`steelyard.stack.config_set`."""
 
-    TRANSFERS_FILES = False
+    ARGUMENTS = ARGUMENT_SPEC
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the module's result without its invocation (the files would be in it once more)."""
-        task_vars = dict(task_vars or {})
-        result: dict[str, Any] = super().run(tmp, task_vars)
+    def _arguments(self) -> dict[str, Any]:
+        """Return the task's arguments; one thing to activate may stand without a list around it."""
         if isinstance(self._task.args.get("activate"), Mapping):
             self._task.args["activate"] = [self._task.args["activate"]]
-        _validation, args = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
-        files = [self._rendered(entry, task_vars) for entry in args.pop("files")]
+        return super()._arguments()
+
+    def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Return the module's result without its invocation (the files would be in it once more)."""
+        files = [self._rendered(entry, variables) for entry in args.pop("files")]
         text = json.dumps(files, ensure_ascii=True).encode()
         args["payload"] = base64.b64encode(zlib.compress(text)).decode()
-        result.update(
-            self._execute_module(module_name="steelyard.stack.config_set", module_args=args, task_vars=task_vars)
+        result: dict[str, Any] = self._execute_module(
+            module_name="steelyard.stack.config_set", module_args=args, task_vars=variables
         )
         result.pop("invocation", None)
         return result

@@ -10,39 +10,31 @@ import time
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall.model import Table, resolved
 from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_duration
 from ansible_collections.steelyard.stack.plugins.modules.firewall import ARGUMENT_SPEC
+from ansible_collections.steelyard.stack.plugins.plugin_utils.action import SteelyardAction
 
 display = Display()
 MODULE = "steelyard.stack.firewall"
 GRACE = 30.0  # for systemd to run the rollback, and for a last connection attempt
 
 
-class ActionModule(ActionBase):
+class ActionModule(SteelyardAction):
     """`steelyard.stack.firewall`."""
 
-    TRANSFERS_FILES = False
+    ARGUMENTS = ARGUMENT_SPEC
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Return the module's result; when a rule set is on trial, after its confirmation."""
-        task_vars = task_vars or {}
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        _validation, args = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
-        try:
-            table = Table.from_dict(args["wanted"])
-            args["wanted"] = resolved(table, look_up(table)).as_dict()
-            seconds = parse_duration(args["confirm_within"], "confirm_within")
-        except SteelyardError as error:
-            return {**result, "failed": True, "msg": str(error), **error.details}
-        end = time.monotonic() + seconds
-        result.update(self._call(args, task_vars))
+        table = Table.from_dict(args["wanted"])
+        args["wanted"] = resolved(table, look_up(table)).as_dict()
+        end = time.monotonic() + parse_duration(args["confirm_within"], "confirm_within")
+        result = self._call(args, variables)
         if not result.get("failed") and result.get("armed"):
-            result = self._confirm(result, args, task_vars, end)
+            result = self._confirm(result, args, variables, end)
         for note in result.get("notes", ()):
             display.display(f"  note: {note}")
         return result

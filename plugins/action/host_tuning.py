@@ -6,39 +6,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.host.tuning import WantedTuning, make_plan
 from ansible_collections.steelyard.stack.plugins.modules.host_tuning import ARGUMENT_SPEC
+from ansible_collections.steelyard.stack.plugins.plugin_utils.action import SteelyardAction
 
 display = Display()
 
 
-class ActionModule(ActionBase):
+class ActionModule(SteelyardAction):
     """`steelyard.stack.host_tuning`."""
 
-    TRANSFERS_FILES = False
+    ARGUMENTS = ARGUMENT_SPEC
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Return the module's result, with the diff and notes of the plan."""
-        task_vars = task_vars or {}
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        _validation, args = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
-        facts = task_vars.get("ansible_facts", {}).get("steelyard_host")
+        facts = variables.get("ansible_facts", {}).get("steelyard_host")
         if not facts:
-            return {**result, "failed": True, "msg": "run steelyard.stack.preflight first: its facts are compared"}
+            raise Refused("the facts that are compared are known", "none", "run steelyard.stack.preflight first")
         plan = make_plan(facts, WantedTuning.from_params(args))
-        result.update({"changed": bool(plan.apply), "notes": list(plan.notes)})
+        result: dict[str, Any] = {"changed": bool(plan.apply), "notes": list(plan.notes)}
         for note in plan.notes:
-            display.display(f"  note: {task_vars.get('inventory_hostname', '')}: {note}")
+            display.display(f"  note: {variables.get('inventory_hostname', '')}: {note}")
         if not plan.apply:
             return result
         result["diff"] = plan.as_diff()
         if not self._task.check_mode:
             result.update(
                 self._execute_module(
-                    module_name="steelyard.stack.host_tuning", module_args=dict(plan.apply), task_vars=task_vars
+                    module_name="steelyard.stack.host_tuning", module_args=dict(plan.apply), task_vars=variables
                 )
             )
             result.pop("invocation", None)

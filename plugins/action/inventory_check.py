@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model im
     declared_by,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.report import tidy
+from ansible_collections.steelyard.stack.plugins.plugin_utils.action import failure
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import inventory_from_vars, plain
-from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, failure
+from ansible_collections.steelyard.stack.plugins.plugin_utils.labs import labs_of, sources_of
+from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, display
 from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused
 from ansible_collections.steelyard.stack.plugins.plugin_utils.results import is_first_host
 
@@ -39,17 +42,17 @@ class ActionModule(ClusterAction):
     """See the documentation of the module of the same name."""
 
     _requires_connection = False
+    ARGUMENTS = ARGUMENTS
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Return no problems, or fail with all of them; only the first host of the play does the work."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        args = self.validate_argument_spec(argument_spec=ARGUMENTS)[1]
-        variables = task_vars or {}
-        result |= {"changed": False, "problems": []}
+        result: dict[str, Any] = {"changed": False, "problems": []}
         if not is_first_host(variables):
             return result
         try:
-            inventory = inventory_from_vars(variables)
+            sources = sources_of(variables)
+            inventory = replace(inventory_from_vars(variables), given=sources, labs=labs_of(sources))
+            _note_forgotten_lab(inventory)
             problems = check.problems(inventory, declared_variables(ROLES), args["operation"])
             if args["operation"] in INSTALLING:
                 problems += tidy(self._archive_problems(inventory), inventory.secret_values)
@@ -78,6 +81,13 @@ class ActionModule(ClusterAction):
         except AnsibleError:
             beside = (ROLES / "app" / "files" / src, ROLES / "app" / src)
             return next((str(p) for p in beside if p.is_file()), None)
+
+
+def _note_forgotten_lab(inventory: Inventory) -> None:
+    """Say that this run goes to the real machines where a lab would have been at hand."""
+    if inventory.labs and not any(source.lab for source in inventory.given):
+        overlays = " or ".join(f"-i {lab.path}" for lab in inventory.labs)
+        display.display(f"  note: this run is of the real machines; a rehearsal of it adds {overlays} at the end")
 
 
 def declared_variables(roles: Path) -> dict[str, Mapping[str, Any]]:

@@ -8,14 +8,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.steelyard.stack.plugins.module_utils import lease_rules
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Locked, Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.process import Process, is_alive
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_duration, parse_duration
-from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import failure
+from ansible_collections.steelyard.stack.plugins.plugin_utils.action import SteelyardAction, failure
 from ansible_collections.steelyard.stack.plugins.plugin_utils.run import current_run
 
 MODULE = "steelyard.stack.lease"
@@ -25,15 +24,12 @@ LONGEST_PAUSE = 5.0
 display = Display()
 
 
-class ActionModule(ActionBase):
+class ActionModule(SteelyardAction):
     clock = staticmethod(time.monotonic)
     sleep = staticmethod(time.sleep)
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        variables = task_vars or {}
-        arguments = dict(self._task.args)
-        host = str(variables.get("inventory_hostname", ""))
+    def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        arguments = dict(args)
         try:
             state = _state_of(arguments)
             this = current_run()
@@ -47,7 +43,7 @@ class ActionModule(ActionBase):
                 answer = self._ask(arguments, variables)
         except SteelyardError as err:
             answer = failure(err)
-        return {**result, **answer, "member": host}
+        return {**answer, "member": str(variables.get("inventory_hostname", ""))}
 
     def _ask(self, arguments: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(

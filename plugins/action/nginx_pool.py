@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused, SteelyardError
+from ansible.module_utils.parsing.convert_bool import boolean
+
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.health import Answers, ok_to_stop
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import STATUS_LISTEN, Pool
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.plan import hold_plan, in_phases, make_plan, resume
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import Balancer
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
-from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import plain
-from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, failure
+from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction
+from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused_plan
 
 MODULE = "steelyard.stack.nginx_pool"
 REMOTE = ("read", "health")
@@ -23,22 +25,13 @@ OUT_OF_SERVICE = ("maintenance", "leaving")
 
 
 class ActionModule(ClusterAction):
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        variables = task_vars or {}
-        host = str(variables.get("inventory_hostname", ""))
-        args: dict[str, Any] = {
+    def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        args = {
             "cluster": str(variables.get("nginx_cluster_name", "main")),
             "status_listen": self._variable("nginx_status_listen", STATUS_LISTEN, variables),
-            **plain(self._task.args),
-            "host": host,
+            **args,
+            "host": str(variables.get("inventory_hostname", args.get("host", ""))),
         }
-        try:
-            return {**result, **self._answer(args, variables)}
-        except SteelyardError as error:
-            return {**result, **failure(error)}
-
-    def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         operation = args.get("operation")
         if operation in REMOTE:
             return self._remote(args, variables)
@@ -67,13 +60,14 @@ class ActionModule(ClusterAction):
         plan = make_plan(wanted, seen, args["cluster"])
         if args.get("expect"):
             plan = resume(Plan.from_summary(args["expect"]), wanted, seen)
-        self.show_plan(plan, variables)
+        if plan.refusals or boolean(args.get("show", True)):
+            self.show_plan(plan, variables)
         result = {"changed": bool(plan.steps), "plan": plan.summary(), "diff": plan.as_diff()}
-        try:
-            plan.require_allowed()
-        except SteelyardError as error:
-            result |= {**failure(error), "changed": False}
-        return self.finish(result, variables)
+        if not plan.refusals:
+            return self.finish(result, variables)
+        refused = refused_plan(plan, variables)
+        self.finish({**result, **refused}, variables)
+        return refused
 
     def _hold(self, args: dict[str, Any], wanted: tuple[Pool, ...], variables: dict[str, Any]) -> dict[str, Any]:
         """Take members out of this balancer's pools for a while, or put them back."""

@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
-from ansible_collections.steelyard.stack.plugins.module_utils.host.judge import judge, notes
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.host.judge import UNREACHABLE, judge, notes
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import OPERATIONS
+from ansible_collections.steelyard.stack.plugins.plugin_utils.action import failure
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import fleet_from_vars, host_facts, plain
-from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, display, failure
+from ansible_collections.steelyard.stack.plugins.plugin_utils.labs import labs_of, sources_of
+from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, display
 from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused
 
 ARGUMENTS = {
@@ -25,13 +28,11 @@ class ActionModule(ClusterAction):
     """See the documentation of the module of the same name."""
 
     _requires_connection = False
+    ARGUMENTS = ARGUMENTS
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Return notes, or fail with every problem of every host; the first host that is still there does the work."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        args = self.validate_argument_spec(argument_spec=ARGUMENTS)[1]
-        variables = task_vars or {}
-        result |= {"changed": False, "problems": [], "notes": []}
+        result: dict[str, Any] = {"changed": False, "problems": [], "notes": []}
         if not _is_first_left(variables):
             return result
         try:
@@ -39,6 +40,8 @@ class ActionModule(ClusterAction):
             facts = host_facts(variables)
             hosts = args["hosts"] or _hosts_of(variables, [h.name for h in fleet.hosts])
             problems = judge(fleet, facts, hosts, args["operation"], args["allow_unreachable"])
+            forgotten = _forgotten_lab(variables) if problems else ""
+            problems = [_with_hint(p, forgotten) for p in problems]
             result |= {"notes": notes(fleet, facts, hosts), "hosts": list(hosts)}
             for note in result["notes"]:
                 display.display(f"  note: {note}")
@@ -47,6 +50,21 @@ class ActionModule(ClusterAction):
         except SteelyardError as error:
             result |= failure(error)
         return self.finish(result, variables)
+
+
+def _forgotten_lab(task_vars: Mapping[str, Any]) -> str:
+    """Return how the lab of this inventory is given, where there is one and it was not given."""
+    given = sources_of(task_vars)
+    if any(source.lab for source in given):
+        return ""
+    return " or ".join(f"-i {lab.path}" for lab in labs_of(given))
+
+
+def _with_hint(problem: Problem, lab: str) -> Problem:
+    """Return the problem of hosts that do not answer with the likeliest reason first."""
+    if not lab or problem.rule != UNREACHABLE.rule:
+        return problem
+    return replace(problem, remedy=f"did you forget {lab}? Else {problem.remedy}")
 
 
 def _is_first_left(task_vars: Mapping[str, Any]) -> bool:

@@ -5,58 +5,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.steelyard.stack.plugins.module_utils import scale
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
+from ansible_collections.steelyard.stack.plugins.plugin_utils.action import SteelyardAction
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import fleet_from_vars
-from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import failure
-from ansible_collections.steelyard.stack.plugins.plugin_utils.results import show_once, write_result
+from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused_plan
+from ansible_collections.steelyard.stack.plugins.plugin_utils.results import is_first_host, show_once, write_result
 
 display = Display()
 
 
-class ActionModule(ActionBase):
+class ActionModule(SteelyardAction):
     """See the documentation of the module of the same name."""
 
     _requires_connection = False
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the host's parts; the plan, its diff and `changed` come with `operation: plan`."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        task_vars = task_vars or {}
-        spec = {"operation": {"type": "str", "required": True, "choices": ["look", "plan"]}}
-        args = self.validate_argument_spec(argument_spec=spec)[1]
+    ARGUMENTS: ClassVar = {"operation": {"type": "str", "required": True, "choices": ["look", "plan"]}}
+
+    def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Return the host's parts; the plan and `changed` come with `operation: plan`."""
         # Every balancer registered the same plan, made over all their answers: one of each is enough.
-        pools = tuple({(p.cluster, p.fingerprint): p for p in _plans(task_vars, "__nginx_plan").values()}.values())
-        try:
-            fleet = fleet_from_vars(task_vars, self._templar)
-            if args["operation"] == "look":
-                looked_at = scale.hosts_to_look_at(fleet, pools)
-                result["parts"] = ["look"] if task_vars["inventory_hostname"] in looked_at else []
-                return result
-            answers = scale.Answers(
-                pools=pools,
-                app=_plans(task_vars, "__scale_app"),
-                firewall=_plans(task_vars, "__scale_firewall"),
-                balancers=_balancers(task_vars, fleet, "present", "installed"),
-                retiring=_balancers(task_vars, fleet, "leaving", "installed", "leftovers"),
-                lease_left=any(a.get("held") for a in _answers(task_vars, "__lease_left").values()),
-            )
-            plan = scale.assemble(fleet, answers)
-            own = scale.parts(fleet, answers).get(task_vars["inventory_hostname"], ())
-            result |= {"parts": list(own), "changed": bool(plan.steps), "plan": plan.summary()}
-            show_once(display, task_vars, plan.as_table())
-            plan.require_allowed()
-        except SteelyardError as error:
-            result |= {"changed": False, **failure(error)}
-        write_result(task_vars, self._task.action, result)
-        return result
+        pools = tuple({(p.cluster, p.fingerprint): p for p in _plans(variables, "__nginx_plan").values()}.values())
+        fleet = fleet_from_vars(variables)
+        host = variables["inventory_hostname"]
+        if args["operation"] == "look":
+            return {"parts": ["look"] if host in scale.hosts_to_look_at(fleet, pools) else []}
+        answers = scale.Answers(
+            pools=pools,
+            app=_plans(variables, "__scale_app"),
+            firewall=_plans(variables, "__scale_firewall"),
+            balancers=_balancers(variables, fleet, "present", "installed"),
+            retiring=_balancers(variables, fleet, "leaving", "installed", "leftovers"),
+            lease_left=any(a.get("held") for a in _answers(variables, "__lease_left").values()),
+        )
+        plan = scale.assemble(fleet, answers)
+        own = scale.parts(fleet, answers).get(host, ())
+        # The plan is one for all hosts: that it has steps is counted once.
+        pending = bool(plan.steps) and is_first_host(variables)
+        result = {"parts": list(own), "changed": pending, "plan": plan.summary()}
+        show_once(display, variables, plan.as_table())
+        refused = refused_plan(plan, variables) if plan.refusals else {}
+        write_result(variables, self._task.action, {**result, **refused})
+        return refused or result
 
 
 def _answers(task_vars: Mapping[str, Any], registered: str) -> dict[str, Mapping[str, Any]]:

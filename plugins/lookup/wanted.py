@@ -12,8 +12,6 @@ description:
     to be handed to that service's module.
   - A name of C(app_instances) returns the application instances of the host, as a list. They contain secrets.
   - A name of C(nginx_pools) returns the pools with their members, as a list.
-  - A name of C(app_here) returns whether the inventory places instances on the host, leaving ones included, and
-    C(app_remove) whether a scaling run removes what the inventory does not place there, which it does on every host.
   - A name of C(services) returns the services that the inventory places on the host, as a list; C(base) is one of them.
   - A name of C(nginx_state) returns whether the balancer is C(present), in C(maintenance) or C(leaving).
   - A name of C(excused_hosts) returns the names of all hosts that need not answer, because the inventory says of the

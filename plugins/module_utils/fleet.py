@@ -7,9 +7,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 
@@ -17,6 +18,7 @@ GROUPS = (
     "load_balancers", "api", "workers", "redis", "timescaledb", "pgbouncer", "neo4j", "kafka", "monitoring", "backup",
 )  # fmt: skip
 STATES = ("present", "maintenance", "leaving")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Host:
             if key in self.vars:
                 state = str(self.vars[key])
                 if state not in STATES:
-                    raise Refused(f"{key} is one of {', '.join(STATES)}", repr(state), "correct the word", self.name)
+                    rule, where = f"{key} is one of {', '.join(STATES)}", f"{self.name}: {key}"
+                    raise Refused(rule, repr(state), "correct the word", where)
                 return state
         return "present"
 
@@ -71,11 +74,38 @@ class Fleet:
 
     def group(self, name: str) -> tuple[Host, ...]:
         """Return the hosts of one group, in inventory order; empty when there is no such group."""
-        return tuple(h for h in self.hosts if name in h.groups)
+        return self._by_group.get(name, ())
 
     def host(self, name: str) -> Host:
         """Return one host by its inventory name; raises Refused when the inventory has no such host."""
-        for host in self.hosts:
-            if host.name == name:
-                return host
+        if name in self._by_name:
+            return self._by_name[name]
         raise Refused("the host is in the inventory", name, "check the spelling, or add it to hosts.yml")
+
+    def once(self, what: str, raw: object, make: Callable[[], Made]) -> Made:
+        """Return what `make` makes of `raw`, made once for all hosts of this fleet that share that very object.
+
+        Hosts of a group share its variables; without this a fleet of n hosts would read each of them n times, and a
+        pool n times n. What raises is not kept.
+        """
+        key = (what, id(raw))
+        if key not in self._made or self._made[key][0] is not raw:  # an id is used again when its object is gone
+            self._made[key] = (raw, make())
+        made: Made = self._made[key][1]
+        return made
+
+    @cached_property
+    def _made(self) -> dict[tuple[str, int], tuple[object, Any]]:
+        return {}
+
+    @cached_property
+    def _by_name(self) -> dict[str, Host]:
+        return {host.name: host for host in self.hosts}
+
+    @cached_property
+    def _by_group(self) -> dict[str, tuple[Host, ...]]:
+        found: dict[str, list[Host]] = {}
+        for host in self.hosts:
+            for group in host.groups:
+                found.setdefault(group, []).append(host)
+        return {group: tuple(hosts) for group, hosts in found.items()}

@@ -113,7 +113,7 @@ def decide(seen: Record | None, request: Request, now: float, remote_alive: bool
         return Verdict(DENIED, seen.token, f"{seen}")
     if request.proved_dead is not None and request.proved_dead == seen.holder:
         return _take(seen, request, now, remote_alive, f"goes on after a run that was killed ({seen.run})")
-    if seen.holder is not None and _one_place(seen.holder) == _one_place(request.holder):
+    if seen.holder is not None and _one_place(seen.holder, request.holder):
         return Verdict(DENIED, seen.token, f"{seen}, and that run has not ended")
     free_at = seen.expires + LONGEST_STEP
     if now < free_at:
@@ -154,9 +154,13 @@ def why_not_ours(seen: Record | None, run: str, token: int | None, now: float, g
     return ""
 
 
-def _one_place(process: Process) -> tuple[str, str]:
-    """Return where the process can be looked for: its host, boot and number space."""
-    return process.host, process.boot_id
+def _one_place(holder: Process, asker: Process) -> bool:
+    """Return whether the asker could see the holder's end: one host, boot and number space.
+
+    A machine that does not tell its boot (no /proc) can tell a run that ended, but not one that is still there from
+    another with the same number: then the lease's time has to pass, as for another machine.
+    """
+    return bool(holder.boot_id) and (holder.host, holder.boot_id) == (asker.host, asker.boot_id)
 
 
 def _take(seen: Record | None, request: Request, now: float, remote_alive: bool, why: str) -> Verdict:

@@ -80,11 +80,16 @@ class Plan:
     notes: tuple[str, ...] = ()
     fingerprint: str = ""
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every refusal, said to be this cluster's."""
+        where = f"{self.service} {self.cluster}"
+        return tuple(Problem(where, r.rule, r.seen, r.remedy) for r in self.refusals)
+
     def require_allowed(self) -> None:
         """Raise Refused, with every refusal, when there is any."""
         if self.refusals:
-            where = f"{self.service} {self.cluster}"
-            raise Refused.of(Problem(where, r.rule, r.seen, r.remedy) for r in self.refusals)
+            raise Refused.of(self.problems)
 
     def only(self, ids: Iterable[str]) -> Plan:
         """Return this plan reduced to the steps with these ids, in plan order."""

@@ -56,10 +56,16 @@ def is_alive(process: Process) -> bool | None:
     """Return whether `process` still runs; None when that cannot be known from here.
 
     Known to have ended: another boot of this host, a free number, or a number with another start time. A process of
-    another host, or of another number space (a container) of this one, cannot be judged.
+    another host, or of another number space (a container) of this one, cannot be judged. Where there is no /proc
+    neither boot nor start is known: a free number has ended, and of one that is taken nothing can be said, as it may
+    be another process. That rests on the host's name alone; the lease's token fences whoever it wrongs.
     """
     here = boot_id()
-    if process.host != socket.gethostname() or not process.boot_id or not here:
+    if process.host != socket.gethostname():
+        return None
+    if not process.boot_id and not here:
+        return None if number_is_taken(process.pid) else False
+    if not process.boot_id or not here:
         return None
     if process.boot_id != here:
         same_boot = process.boot_id.partition("/")[0] == here.partition("/")[0]
@@ -75,6 +81,17 @@ def boot_id() -> str:
     except OSError:
         return ""
     return f"{boot}/{space.removeprefix('pid:').strip('[]')}"
+
+
+def number_is_taken(pid: int) -> bool:
+    """Return whether some process of this host has this number, on any POSIX system (kill(2) with signal 0)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def start_of(pid: int) -> int | None:

@@ -8,6 +8,7 @@ order the parts run. The parts:
 - `balance`: keeps the pools (asked first: they know who is a member),
 - `look`: might join, leave, or serve somebody who does; read before anything is decided,
 - `join`: is prepared and started before it is added anywhere,
+- `drop`: stays, and stops what the inventory took from it and no pool knows (a pool's member is refused),
 - `serve`: lets a joining or leaving host in or out by its firewall,
 - `leave`: is stopped and cleaned after nobody uses it any more,
 - `retire`: is a balancer that goes; its clients have been led elsewhere before.
@@ -79,7 +80,7 @@ class Answers:
 
 
 def parts(fleet: Fleet, answers: Answers) -> dict[str, tuple[str, ...]]:
-    """Return the parts of each host that has something to do: balance, retire, join, leave, serve."""
+    """Return the parts of each host that has something to do: balance, retire, join, drop, leave, serve."""
     # All balancers take part when one does: they hold the lease together, and prove together.
     busy = answers.lease_left or any(p.steps for p in answers.pools)
     somebody_leaves = any(leaving(h) for h in fleet.hosts)
@@ -95,7 +96,7 @@ def parts(fleet: Fleet, answers: Answers) -> dict[str, tuple[str, ...]]:
         elif host.name in answers.app and answers.app[host.name].steps:
             stops = [s.verb in STOPPING for s in answers.app[host.name].steps]
             own += ["join"] if not all(stops) else []
-            own += ["leave"] if any(stops) else []  # a port that the inventory took from a host that stays
+            own += ["drop"] if any(stops) else []
             gates = host.name in answers.firewall and answers.firewall[host.name].steps
             if gates and (somebody_leaves or "join" not in own):
                 own.append("serve")  # the role base, which prepares it, lets in who leaves until that is drained
@@ -109,22 +110,26 @@ def parts(fleet: Fleet, answers: Answers) -> dict[str, tuple[str, ...]]:
 def assemble(fleet: Fleet, answers: Answers) -> Plan:
     """Return the whole scaling plan in the order in which it is run.
 
-    Start what joins, let it in, add it, drain and remove what leaves, stop that, shut it out.
+    Start what joins, let it in, add it, drain and remove what leaves, stop that, shut it out. What a host that stays
+    has lost is stopped before the pools change: a run that is killed later would not look at that host again.
     """
     found = parts(fleet, answers)
-    joining, serving, leavers = ([h for h, own in found.items() if p in own] for p in ("join", "serve", "leave"))
+    joining, dropping, serving, leavers = (
+        [h for h, own in found.items() if p in own] for p in ("join", "drop", "serve", "leave")
+    )
     members = tuple(s for p in answers.pools for s in p.steps)
     gates = _steps_of(answers.firewall, serving)
     opening = {name for s in gates if s.verb not in SHUTTING_OUT and s.verb != "persist" for name in s.hosts}
     steps = (
         *(s for s in _steps_of(answers.app, joining) if s.verb not in STOPPING),
+        *(s for s in _steps_of(answers.app, dropping) if s.verb in STOPPING),
         *(s for s in gates if s.hosts[0] in opening and s.verb not in SHUTTING_OUT),
         *(s for s in members if s.verb not in TAKING),
         *(s for s in members if s.verb in TAKING),
-        *(s for s in _steps_of(answers.app, leavers) if s.verb in STOPPING or leaving(fleet.host(s.hosts[0]))),
+        *_steps_of(answers.app, leavers),
+        *(_retire(host) for host in answers.retiring),
         *(s for s in gates if s.hosts[0] not in opening or s.verb in SHUTTING_OUT),
         *_steps_of(answers.firewall, (h for h in leavers if h not in serving)),
-        *(_retire(host) for host in answers.retiring),
     )
     everything = (*answers.pools, *answers.app.values(), *answers.firewall.values())
     return Plan(
@@ -132,7 +137,7 @@ def assemble(fleet: Fleet, answers: Answers) -> Plan:
         cluster="main",
         steps=steps,
         refusals=(*(r for p in everything for r in p.refusals), *_moved(fleet, members)),
-        notes=(*dict.fromkeys(n for p in everything for n in p.notes), *_prepared(joining)),
+        notes=(*dict.fromkeys(n for p in everything for n in p.notes), *_prepared(joining), *_silent(fleet, answers)),
         fingerprint=fingerprint([p.fingerprint for p in everything], [s.id for s in steps]),
     )
 
@@ -161,6 +166,16 @@ def _retire(host: str) -> Step:
 
 def _prepared(joining: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{host} is prepared by the role base first: packages, limits, firewall" for host in joining)
+
+
+def _silent(fleet: Fleet, answers: Answers) -> tuple[str, ...]:
+    """Say whose leaving stays undone: a machine that only seems dead goes on with what it runs."""
+    leavers = (h for h in fleet.hosts if leaving(h) and services.runs_applications(fleet, h))
+    return tuple(
+        f"{h.name} leaves and does not answer: nothing is stopped or removed there"
+        for h in leavers
+        if h.name not in answers.app
+    )
 
 
 def _steps_of(plans: Mapping[str, Plan], hosts: Iterable[str]) -> tuple[Step, ...]:

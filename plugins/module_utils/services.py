@@ -2,54 +2,32 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The services that there are, and what each answers about a fleet. Pure: no Ansible.
 
-A new service is a line in each of the tables here. Imports are
-static, because only those travel to managed hosts.
+A new service is its package's `service.py` and a line in SERVICES. Imports are static, because only those travel to
+managed hosts.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app import model as app
-from ansible_collections.steelyard.stack.plugins.module_utils.app import sizing as app_sizing
+from ansible_collections.steelyard.stack.plugins.module_utils.app.service import SERVICE as APP
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall import model as firewall
+from ansible_collections.steelyard.stack.plugins.module_utils.firewall.service import SERVICE as FIREWALL
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import GROUPS, Fleet, Host, Listener
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx import model as nginx
-from ansible_collections.steelyard.stack.plugins.module_utils.redis import check as redis_check
-from ansible_collections.steelyard.stack.plugins.module_utils.redis import inventory as redis
-from ansible_collections.steelyard.stack.plugins.module_utils.redis import sizing as redis_sizing
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import SERVICE as REDIS
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.service import SERVICE as NGINX
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.service import SERVICE as REDIS
+from ansible_collections.steelyard.stack.plugins.module_utils.service import Room, Service
 
-
-def _slice_problems(fleet: Fleet) -> list[Problem]:
-    found: dict[Problem, None] = {}
-    for host in fleet.hosts:
-        try:
-            app.Slice.from_vars(host.vars.get("app_slice") or {})
-        except SteelyardError as error:
-            found.update(dict.fromkeys(error.problems))
-    return list(found)
-
+SERVICES: tuple[Service, ...] = (APP, NGINX, REDIS, FIREWALL)
+"""In the order in which they are asked, and named to people."""
 
 EXCUSED = ("maintenance", "leaving")
 """States in which a whole machine need not answer."""
-
-_PROBLEMS: tuple[Callable[[Fleet], list[Problem]], ...] = (
-    app.problems,
-    _slice_problems,
-    nginx.problems,
-    redis_check.problems,
-    firewall.problems,
-)
-_LISTENERS: tuple[Callable[[Fleet, Host], list[Listener]], ...] = (app.listeners, nginx.listeners, redis.listeners)
-_SYSCTLS: Mapping[str, Mapping[str, int | str]] = {
-    # A fork for a snapshot or a rewrite needs no memory of its own, but without this the kernel may refuse it.
-    REDIS: {"vm.overcommit_memory": 1},
-}
-"""Kernel settings that a service needs beside those that every machine has."""
 
 ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # compared here, never bound
 
@@ -57,9 +35,9 @@ ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # compared here, never bound
 def problems(fleet: Fleet) -> list[Problem]:
     """Return everything that the services find wrong in the inventory, each said once."""
     found: dict[Problem, None] = {}
-    for judge in _PROBLEMS:
+    for service in SERVICES:
         try:
-            found.update(dict.fromkeys(judge(fleet)))
+            found.update(dict.fromkeys(service.problems(fleet)))
         except SteelyardError as error:
             found.update(dict.fromkeys(error.problems))
     return list(found)
@@ -67,12 +45,12 @@ def problems(fleet: Fleet) -> list[Problem]:
 
 def listeners(fleet: Fleet, host: Host) -> list[Listener]:
     """Return every port that the services open on a host; raises Refused where the inventory is wrong."""
-    return [listener for listen in _LISTENERS for listener in listen(fleet, host)]
+    return [listener for service in SERVICES for listener in service.listeners(fleet, host)]
 
 
 def owns(unit: str) -> bool:
     """Return whether a systemd unit is one of ours."""
-    return unit == "nginx.service" or unit.startswith(("app@", "redis@", "redis-sentinel@"))
+    return any(service.owns(unit) for service in SERVICES)
 
 
 def overlap(one: str, other: str) -> bool:
@@ -82,15 +60,10 @@ def overlap(one: str, other: str) -> bool:
 
 def oversubscription(fleet: Fleet, host: Host, memory: int, cpus: float) -> list[Problem]:
     """Return what a host of this size (bytes, CPUs) cannot keep of what the inventory places on it."""
-    whole = app.Slice.from_vars(host.vars.get("app_slice") or {})
-    where, instances = "memory and CPUs", app.instances_of(fleet, host)
-    limits = redis_sizing.HostLimits(memory, max(1, int(cpus)))
-    servers = redis.clusters_on(fleet, host)
-    tenants = redis_sizing.Tenants(servers, app_sizing.promised_memory(instances, whole))
-    found = redis_sizing.oversubscription(limits, tenants, where)
-    # What states no size takes what is left, and is no reason why an application would not fit.
-    promised = sum(cluster.maxmemory for cluster in servers)
-    return found + app_sizing.oversubscription(instances, whole, memory, cpus, where, promised)
+    promised = {service.name: service.promised(fleet, host) for service in SERVICES}
+    whole = sum(promised.values())
+    rooms = [(service, Room(memory, cpus, whole - promised[service.name])) for service in SERVICES]
+    return [p for service, room in rooms for p in service.oversubscription(fleet, host, room)]
 
 
 def shuts_out(host: Host, peer: str) -> bool:
@@ -105,11 +78,32 @@ def releases(fleet: Fleet) -> tuple[app.Release, ...]:
     return tuple(dict.fromkeys(i.release for i in placed))
 
 
+def still_served(fleet: Fleet, host: Host, sockets: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return `api on port 8001` for instances of a pool's class that the inventory took from a host where they listen.
+
+    `sockets` are the host's facts. Empty where no firewall would shut the balancers out.
+    """
+    placed = {i.port for i in app.instances_of(fleet, host)}
+    taken = {
+        int(s["port"]): str(s.get("slice") or "").removeprefix(f"{app.SERVICE}-").removesuffix(".slice")
+        for s in sockets
+        if str(s.get("unit") or "").startswith(f"{app.SERVICE}@") and s["port"] not in placed
+    }
+    if not taken or not firewall.enabled(host):
+        return ()
+    pooled = {p.class_name for b in fleet.group(nginx.GROUP) for p in nginx.wanted_pools(fleet, b)}
+    return tuple(f"{name} on port {port}" for port, name in sorted(taken.items()) if name in pooled)
+
+
+def runs_applications(fleet: Fleet, host: Host) -> bool:
+    """Return whether the inventory places instances on a host, leaving or not; raises Refused."""
+    return APP.is_on(fleet, host)
+
+
 def hosts_outside_pools(fleet: Fleet) -> tuple[str, ...]:
     """Return the hosts with an instance that no pool of any balancer has as a member; raises Refused."""
-    # Balancers share their variables, and with them the pools: each statement of pools is read once.
-    balancers = {id(h.vars.get("nginx_pools")): h for h in fleet.group(nginx.GROUP)}
-    pooled = {(m.host, m.port) for b in balancers.values() for p in nginx.wanted_pools(fleet, b) for m in p.members}
+    pools = {p for balancer in fleet.group(nginx.GROUP) for p in nginx.wanted_pools(fleet, balancer)}
+    pooled = {(m.host, m.port) for pool in pools for m in pool.members}
     return tuple(h.name for h in fleet.hosts if any((i.host, i.port) not in pooled for i in app.instances_of(fleet, h)))
 
 
@@ -133,51 +127,35 @@ def services_of(fleet: Fleet, host: Host) -> list[str]:
 
     A class may run in a group of any name, an extra one too: what runs instances is managed.
     """
-    here = {
-        app.SERVICE: bool(app.instances_of(fleet, host)),
-        nginx.SERVICE: nginx.GROUP in host.groups,
-        REDIS: bool(redis.instances_of(fleet, host) or redis.sentinels_of(fleet, host)),
-    }
-    placed = [name for name, is_here in here.items() if is_here]
+    placed = [service.name for service in SERVICES if service.is_on(fleet, host)]
     extra = {str(g) for g in host.vars.get("steelyard_extra_groups") or ()}
     if not placed and host.groups & extra and not host.groups & set(GROUPS):
         return []
     return ["base", *placed]
 
 
-def redis_tenants(fleet: Fleet, host: Host) -> dict[str, Any]:
-    """Return who else lives on a host with Redis: the bytes that the inventory gives to others, and whether any do."""
-    whole = app.Slice.from_vars(host.vars.get("app_slice") or {})
-    others = set(services_of(fleet, host)) - {"base", REDIS}
-    return {"others": app_sizing.promised_memory(app.instances_of(fleet, host), whole), "shared": bool(others)}
+def tenants(fleet: Fleet, host: Host, service: Service) -> dict[str, Any]:
+    """Return who lives on a host beside a service: the bytes that the inventory promises others, whether any do."""
+    others = sum(s.promised(fleet, host) for s in SERVICES if s is not service)
+    return {"others": others, "shared": bool(set(services_of(fleet, host)) - {"base", service.name})}
 
 
 def sysctls(fleet: Fleet, host: Host) -> dict[str, int | str]:
     """Return the kernel settings that the services of a host need; what the inventory states of them wins."""
-    placed = services_of(fleet, host)
-    return {name: value for service in placed for name, value in _SYSCTLS.get(service, {}).items()}
+    return {name: value for s in SERVICES if s.is_on(fleet, host) for name, value in s.sysctls.items()}
 
 
 _WANTED: Mapping[str, Callable[[Fleet, Host], Any]] = {
-    "app_here": lambda fleet, host: bool(app.instances_of(fleet, host)),
-    "app_instances": app.wanted_instances,
-    # Also on a host that stays: a class or a port that the inventory took from it is removed, after it was drained.
-    "app_remove": lambda _fleet, _host: True,
+    **{name: make for service in SERVICES for name, make in service.wanted.items()},
+    # What rests on all services.
     "excused_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if h.vars.get("steelyard_state") in EXCUSED],
     "firewall": lambda fleet, host: firewall.wanted_table(fleet, host, listeners(fleet, host)),
-    "leaving_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if h.state_of(app.SERVICE) == "leaving"],
-    "nginx_pools": nginx.wanted_pools_json,
-    "nginx_state": lambda _fleet, host: host.state_of(nginx.SERVICE),
     "peer_names": peer_names,
-    "redis_clusters": redis.wanted_clusters,
-    "redis_instances": redis.wanted_instances,
-    "redis_secrets": redis.wanted_secrets,
-    "redis_sentinels": redis.wanted_sentinels,
-    "redis_tenants": redis_tenants,
+    "redis_tenants": lambda fleet, host: tenants(fleet, host, REDIS),
     "services": services_of,
     "sysctls": sysctls,
 }
-WANTED = tuple(_WANTED)
+WANTED = tuple(sorted(_WANTED))
 
 
 def wanted(name: str, fleet: Fleet, host: Host) -> Any:

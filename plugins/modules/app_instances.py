@@ -18,6 +18,8 @@ description:
     there is none; the module then fails with the last lines of its journal.
 author:
   - Steelyard authors (@steelyard)
+extends_documentation_fragment:
+  - steelyard.stack.loop
 attributes:
   check_mode:
     description: The plan is made and shown, nothing is changed.
@@ -127,25 +129,6 @@ options:
     description: O(instances) as one text that hides their secrets; the action fills it in.
     type: str
     default: ""
-  plan:
-    description: The steps to do; the action fills it in.
-    type: dict
-    default: {}
-  budget:
-    description: Seconds after which no further step is begun; the action fills it in.
-    type: float
-    default: 10
-  waited:
-    description: Seconds that the first step has been under way in earlier calls; the action fills it in.
-    type: float
-    default: 0
-  lease:
-    description: The run that calls; the action fills it in.
-    type: dict
-    suboptions:
-      cluster: {description: Name of the cluster., type: str, required: true}
-      run: {description: Id of the run., type: str, required: true}
-      token: {description: Token of the lease., type: int}
 """
 
 EXAMPLES = r"""

@@ -13,45 +13,8 @@ description:
   - M(steelyard.stack.preflight) calls it and adds the clock skew.
 author:
   - Steelyard authors (@steelyard)
-options:
-  packages:
-    description: Debian packages whose installed version is wanted.
-    type: list
-    elements: str
-    default: []
-  units:
-    description: systemd units whose state is wanted.
-    type: list
-    elements: str
-    default: []
-  resolve:
-    description: Names to look up as this host sees them.
-    type: list
-    elements: str
-    default: []
-  sysctls:
-    description: Kernel settings to read.
-    type: list
-    elements: str
-    default: []
-  stamps:
-    description: Small files whose first 4 KiB are wanted, e.g. what a role left behind about what it installed.
-    type: list
-    elements: path
-    default: []
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing.
-  idempotent:
-    support: full
-    description: Changes nothing.
-  facts:
-    support: full
-    description: Returns C(steelyard_host).
+extends_documentation_fragment:
+  - steelyard.stack.host_facts
 """
 
 EXAMPLES = r"""
@@ -82,7 +45,7 @@ ansible_facts:
         cgroup_cpus: null
         ssh_peer: 192.0.2.10
         virtualization: ""
-        listening: [{address: 0.0.0.0, port: 22, process: sshd, unit: ssh.service}]
+        listening: [{address: 0.0.0.0, port: 22, process: sshd, slice: system.slice, unit: ssh.service}]
         packages: {nginx: 1.26.3-3, nginx-common: null}
         units: {nginx.service: {ActiveState: active, SubState: running, UnitFileState: enabled, MainPID: "812"}}
         sysctl: {net.core.somaxconn: "4096"}

@@ -9,14 +9,17 @@ short_description: Refuse a wrong inventory before any host is contacted
 version_added: "0.1.0"
 author:
   - Steelyard authors (@steelyard)
+extends_documentation_fragment:
+  - steelyard.stack.judging
 description:
   - Judges the whole inventory on the control machine. No host is contacted and nothing is changed.
   - All problems of all hosts come in one table, each with where it is, the rule, what was seen and the remedy. The
     values of secrets are never shown.
-  - "The rules: stand-ins of a lab and real machines never mix; every group is known; every variable with a role's
-    prefix is declared by the role; every value can be made, has its declared type and only known keys; sizes and
-    durations can be read; every secret is given; addresses, ids and the ports of a host are unique; every pool has
-    the members that it needs; C(--limit) does not hide hosts from an operation that compares the whole fleet."
+  - "The rules: stand-ins of a lab and real machines never mix; a rehearsal is given the lab of its own inventory, last,
+    and its stand-ins are reached at their own addresses; every group is known; every variable with a role's prefix is
+    declared by the role; every value can be made, has its declared type and only known keys; sizes and durations can be
+    read; every secret is given; addresses, ids and the ports of a host are unique; every pool has the members that it
+    needs; C(--limit) does not hide hosts from an operation that compares the whole fleet."
   - Only the first host of the play does the work. Set C(any_errors_fatal) on the play, or the others go on after it
     has failed.
 options:
@@ -34,16 +37,6 @@ options:
       - Empty when nothing is destroyed.
     type: str
     default: ""
-attributes:
-  check_mode:
-    description: It only reads, and answers the same in check mode.
-    support: full
-  diff_mode:
-    description: Nothing is changed, so that there is no difference.
-    support: none
-  idempotent:
-    description: It changes nothing.
-    support: full
 notes:
   - Groups of your own are listed in C(steelyard_extra_groups), variables of your own that look like a role's in
     C(steelyard_extra_variables).

@@ -21,6 +21,8 @@ description:
   - Killed anywhere and run again, it finishes.
 author:
   - Steelyard authors (@steelyard)
+extends_documentation_fragment:
+  - steelyard.stack.loop
 attributes:
   check_mode:
     support: full
@@ -63,6 +65,11 @@ options:
         inventory or the live state has moved since. A state in which some of its steps are done has not moved.
     type: dict
     default: {}
+  show:
+    description: Whether O(operation=plan) prints its table. V(false) where the plan becomes part of one that is printed;
+      a plan with refusals is printed all the same.
+    type: bool
+    default: true
   phase:
     description:
       - Which steps of O(plan) to do. V(add) also enables members and loads what is written, V(drain) also disables
@@ -100,33 +107,6 @@ options:
     description: This balancer's name in the inventory. Filled in by the action.
     type: str
     default: ""
-  plan:
-    description: The plan to do, as V(plan) returned it.
-    type: dict
-    default: {}
-  budget:
-    description: Seconds after which a call begins no further step. Filled in by the action.
-    type: float
-    default: 10.0
-  waited:
-    description: Seconds that the first step has been under way in earlier calls. Filled in by the action.
-    type: float
-    default: 0.0
-  lease:
-    description: What M(steelyard.stack.lease) returned as its handle. The action takes that of this run.
-    type: dict
-    suboptions:
-      cluster:
-        description: The cluster whose lease it is.
-        type: str
-        required: true
-      run:
-        description: The run that holds it.
-        type: str
-        required: true
-      token:
-        description: The token it was granted under.
-        type: int
 """
 
 EXAMPLES = r"""
@@ -250,6 +230,7 @@ def main() -> None:
             "pools": {"type": "list", "elements": "dict", "default": []},
             "seen": {"type": "dict", "default": {}},
             "expect": {"type": "dict", "default": {}},
+            "show": {"type": "bool", "default": True},
             "phase": {"type": "str", "choices": ["add", "drain", "remove", "all"], "default": "all"},
             "hosts": {"type": "list", "elements": "str", "default": []},
             "member": {"type": "str", "default": ""},

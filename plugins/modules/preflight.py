@@ -13,45 +13,8 @@ description:
   - This is an action plugin; nothing of it runs on the host but M(steelyard.stack.host_facts).
 author:
   - Steelyard authors (@steelyard)
-options:
-  packages:
-    description: Debian packages whose installed version is wanted.
-    type: list
-    elements: str
-    default: []
-  units:
-    description: systemd units whose state is wanted.
-    type: list
-    elements: str
-    default: []
-  resolve:
-    description: Names to look up as this host sees them.
-    type: list
-    elements: str
-    default: []
-  sysctls:
-    description: Kernel settings to read.
-    type: list
-    elements: str
-    default: []
-  stamps:
-    description: Small files whose first 4 KiB are wanted.
-    type: list
-    elements: path
-    default: []
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing.
-  idempotent:
-    support: full
-    description: Changes nothing.
-  facts:
-    support: full
-    description: Returns C(steelyard_host).
+extends_documentation_fragment:
+  - steelyard.stack.host_facts
 """
 
 EXAMPLES = r"""

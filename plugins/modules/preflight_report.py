@@ -9,6 +9,8 @@ short_description: Judge all hosts together before the first change
 version_added: "0.1.0"
 author:
   - Steelyard authors (@steelyard)
+extends_documentation_fragment:
+  - steelyard.stack.judging
 description:
   - Judges what M(steelyard.stack.preflight) read of the hosts of the play, on the control machine, and changes nothing.
   - All problems of all hosts come in one table, each with the host, the rule, what was seen and the remedy.
@@ -40,16 +42,6 @@ options:
     type: list
     elements: str
     default: []
-attributes:
-  check_mode:
-    description: It only reads, and answers the same in check mode.
-    support: full
-  diff_mode:
-    description: Nothing is changed, so that there is no difference.
-    support: none
-  idempotent:
-    description: It changes nothing.
-    support: full
 seealso:
   - module: steelyard.stack.preflight
   - module: steelyard.stack.inventory_check

@@ -16,7 +16,10 @@ description:
     them in.
   - With O(operation=plan) the plans that C(nginx_pool), C(app_instances) and C(firewall) made for their hosts become one
     plan in the order in which it is run. What joins is started, let in by the firewalls and added; then what leaves is
-    drained, removed, stopped and shut out, and balancers that leave go last. The table is printed once, for the first host of the play.
+    drained, removed, stopped and shut out, and balancers that leave go last. The table is printed once, for the first
+    host of the play.
+  - With steps in the plan that same host says C(changed), and no other one. In check mode it is how pending work is
+    told in the recap; C(playbooks/scale.yml) does not count it in a real run, which counts what it does.
   - It is what C(playbooks/scale.yml) is built on, and reads the results that this playbook registers on the hosts of the
     play. These are C(__nginx_plan) for both operations, C(__scale_app) and C(__scale_firewall) for O(operation=plan). A
     host without such a result has no part in it.
@@ -77,14 +80,15 @@ parts:
   description:
     - What this host has to do. Each word is the name of a group of the plays that follow, after C(scale_).
     - V(look) is read, V(balance) keeps the pools, V(join) is prepared and started, V(serve) lets others in or out,
-      V(leave) is stopped and cleaned, V(retire) is a balancer that goes. Empty for a host that no step needs.
+      V(drop) stops what it has lost, V(leave) is stopped and cleaned, V(retire) is a balancer that goes. Empty for a
+      host that no step needs.
   returned: always
   type: list
   elements: str
   sample: [balance]
 plan:
   description: The whole plan, the same on every host.
-  returned: O(operation=plan)
+  returned: O(operation=plan), where nothing is refused
   type: dict
   sample:
     service: fleet

@@ -30,14 +30,15 @@ from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model im
     Group,
     Inventory,
 )
+from ansible_collections.steelyard.stack.plugins.module_utils.services import SERVICES
 
 try:  # where a value was written; a hint for the reader, so it may be missing
     from ansible._internal._datatag._tags import Origin
 except ImportError:  # pragma: no cover
     Origin = None
 
-PREFIXES = ("steelyard_", "app_", "nginx_", "redis_", "base_", "firewall_")
-NAMES = frozenset({"ansible_host", "ansible_port", "ape_tier"})
+PREFIXES = ("steelyard_", "base_", *(service.prefix for service in SERVICES))
+NAMES = frozenset({"ansible_host", "ansible_port", "ansible_ssh_host", "ape_tier"})
 _STATED = re.compile(rf"^({'|'.join(GROUPS)})_([a-z0-9_]+_)?(id|cluster_name|state)$")
 # What Ansible itself says of an undefined value; anything else is the hint of an `undef`.
 _NO_HINT = re.compile(r" is undefined$| has no (attribute|element) |^Mandatory variable ")
@@ -50,11 +51,8 @@ def is_read(name: str) -> bool:
     return name.startswith(PREFIXES) or name in NAMES or _STATED.match(name) is not None
 
 
-def fleet_from_vars(task_vars: Mapping[str, Any], templar: object = None) -> Fleet:  # noqa: ARG001
-    """Return the fleet of a task's variables; a value is made when it is read, and raises Refused if it cannot.
-
-    `templar` is accepted for symmetry with Ansible's plugins; each host's values are made with its own.
-    """
+def fleet_from_vars(task_vars: Mapping[str, Any]) -> Fleet:
+    """Return the fleet of a task's variables; a value is made when it is read, and raises Refused if it cannot."""
     reader = _Reader(task_vars["hostvars"])
     return Fleet(tuple(Host(name, groups, LazyVars(reader, name)) for name, groups in _group_names(task_vars)))
 

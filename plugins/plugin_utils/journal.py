@@ -64,7 +64,7 @@ def journal_dir(sources: Iterable[str], lab: str = "") -> Path:
     override = os.environ.get(OVERRIDE, "")
     if override:
         return Path(override)
-    beside = [p if p.is_dir() else p.parent for p in map(Path, sources) if p.exists()]
+    beside = [p if p.is_dir() else p.parent for p in map(Path, sources) if os.path.exists(p)]
     overlays = [p for p in beside if (p / LAB_MARKER).is_file()]
     if overlays:
         return overlays[0] / ".journal"

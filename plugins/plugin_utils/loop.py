@@ -3,13 +3,9 @@
 """The loop that every cluster module's action plugin shares: call the module for a few seconds until nothing remains.
 
     class ActionModule(ClusterAction):
-        def run(self, tmp=None, task_vars=None):
-            result = super().run(tmp, task_vars)
-            try:
-                ...
-                return {**result, **self.run_loop("steelyard.stack.nginx_pool", arguments, plan, task_vars)}
-            except SteelyardError as err:
-                return {**result, **failure(err)}
+        def _answer(self, args, variables):
+            ...
+            return self.run_loop("steelyard.stack.nginx_pool", arguments, plan, variables)
 
 The module's own half is in `module_utils/cluster.py`. Between two calls progress is printed, finished steps are
 written to the journal, and it is looked whether this run was killed: a worker outlives the main process.
@@ -21,7 +17,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import (
@@ -31,6 +26,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.errors import (
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.plugin_utils import journal, run
+from ansible_collections.steelyard.stack.plugins.plugin_utils.action import SteelyardAction, failure
 from ansible_collections.steelyard.stack.plugins.plugin_utils.progress import Progress
 from ansible_collections.steelyard.stack.plugins.plugin_utils.results import show_once, write_result
 
@@ -46,12 +42,7 @@ PAUSE = 1.0
 display = Display()
 
 
-def failure(error: SteelyardError) -> dict[str, Any]:
-    """Return the result of a task that failed with an expected error."""
-    return {"failed": True, "msg": str(error), **error.details}
-
-
-class ClusterAction(ActionBase):
+class ClusterAction(SteelyardAction):
     """Base of the action plugins of cluster modules."""
 
     # Two seconds and clocks that a test can turn.

@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.utils.display import Display
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.report import problem_table, summary
-from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import failure
+from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
+from ansible_collections.steelyard.stack.plugins.plugin_utils.action import failure
+from ansible_collections.steelyard.stack.plugins.plugin_utils.results import is_first_host
 
 display = Display()
 
@@ -21,6 +23,19 @@ def refused(problems: Sequence[Problem], of: str) -> dict[str, Any]:
     """Print the table of problems and return the result of a task that refuses them."""
     display.display(problem_table(problems, _width()))
     return {**failure(Refused.of(problems)), "msg": summary(problems, of)}
+
+
+def refused_plan(plan: Plan, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the result of a task whose plan has refusals; its table, with each of them, was printed before.
+
+    A plan is the same on every host of the play, and every host has to fail. Only the first one says why, and without
+    the plan, whose refusals would be read once more; the command finds it in the result that is written for it.
+    """
+    of = f"the plan of {plan.service} {plan.cluster}"
+    if is_first_host(task_vars):
+        return {**failure(Refused.of(plan.problems)), "msg": summary(plan.problems, of), "changed": False}
+    msg = f"{of} is refused; see the table above"
+    return {"failed": True, "msg": msg, "exit_code": Refused.exit_code, "changed": False}
 
 
 def _width() -> int:

@@ -16,7 +16,12 @@ import multiprocessing
 import os
 from dataclasses import dataclass
 
-from ansible_collections.steelyard.stack.plugins.module_utils.process import Process, process_of, start_of
+from ansible_collections.steelyard.stack.plugins.module_utils.process import (
+    Process,
+    number_is_taken,
+    process_of,
+    start_of,
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ def control_is_alive() -> bool:
 
     A worker outlives a killed main process; before each thing that it starts, it must ask.
     """
-    return start_of(_main_pid()) is not None or not os.path.isdir("/proc/self")
+    pid = _main_pid()
+    return start_of(pid) is not None if os.path.isdir("/proc/self") else number_is_taken(pid)
 
 
 @functools.lru_cache

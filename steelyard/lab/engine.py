@@ -64,7 +64,7 @@ def decide(seen: Seen) -> Plan:
         raise Refused(
             "this user may talk to the Docker engine",
             seen.answer,
-            "join the group docker (then log in again), or run the command with sudo",
+            "join the group docker: sudo usermod -aG docker $USER; log in again, or: newgrp docker; then the same again",
         )
     if install and not seen.may_install:
         raise Refused(

@@ -67,6 +67,7 @@ HOOKS = (
     'truncate --size=0 "$1"/etc/machine-id',
 )
 API_DEADLINE = 300  # seconds; the import of an image is one call
+NO_NAMESPACES = "unable to pick chroot mode"  # mmdebstrap's words where it is neither root nor may unshare
 BUILD_DEADLINE = 900  # seconds; a slow mirror takes minutes, a dead one must not hold the lab for ever
 
 
@@ -204,15 +205,25 @@ def _forget_older(client: docker.DockerClient, recipe: Recipe) -> None:
 
 
 def _run(argv: list[str]) -> None:
+    done = _try(argv)
+    if done.returncode != 0 and NO_NAMESPACES in done.stderr and os.geteuid() != 0 and shutil.which("sudo"):
+        print("Building with sudo: this user may not make the namespaces that mmdebstrap needs", file=sys.stderr)
+        done = _try(["sudo", *argv])
+    if done.returncode != 0:
+        tail = " | ".join(done.stderr.strip().splitlines()[-6:])
+        remedy = "check that this machine reaches its package mirror"
+        if NO_NAMESPACES in done.stderr:
+            remedy = "build it once as root, or with sudo: make image"
+        raise SteelyardError("mmdebstrap builds the image", tail, remedy)
+
+
+def _try(argv: list[str]) -> subprocess.CompletedProcess[str]:
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=BUILD_DEADLINE)
+        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=BUILD_DEADLINE)
     except subprocess.TimeoutExpired as err:
         raise SteelyardError(
             "the image is built in time", f"still building after {BUILD_DEADLINE} s", "look at the package mirror"
         ) from err
-    if done.returncode != 0:
-        tail = " | ".join(done.stderr.strip().splitlines()[-6:])
-        raise SteelyardError("mmdebstrap builds the image", tail, "check that this machine reaches its package mirror")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -20,6 +20,8 @@ from steelyard.lab.image import SUITES
 from steelyard.lab.model import MIB, Inventory, WantedHost
 
 MARKER = ".steelyard-lab.json"
+HIDDEN = "_steelyard_hidden"  # where listing.py puts its problems
+NO_GROUPS = ("_meta", "all", "ungrouped", HIDDEN)
 READ_DEADLINE = 120  # seconds; a dynamic inventory may ask elsewhere, but not for ever
 SMALLEST = 64 * MIB
 
@@ -55,10 +57,8 @@ def read_inventory(path: Path, vault: VaultOptions, also: Sequence[Path] = ()) -
 
 
 def _ansible_list(paths: Sequence[Path], vault: VaultOptions) -> dict[str, Any]:
-    command = Path(sys.executable).with_name("ansible-inventory")
-    argv = [str(command)] if command.exists() else [sys.executable, "-m", "ansible", "inventory"]
     sources = [argument for path in paths for argument in ("--inventory", str(path))]
-    argv += [*sources, "--list", *vault.argv()]
+    argv = [sys.executable, "-m", "steelyard.lab.listing", *sources, "--list", *vault.argv()]
     environment = os.environ | {
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
         "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
@@ -82,7 +82,7 @@ def _ansible_list(paths: Sequence[Path], vault: VaultOptions) -> dict[str, Any]:
 def parse_inventory(path: str, listing: Mapping[str, Any]) -> Inventory:
     """Turn Ansible's listing into an Inventory; raises Refused with every problem found. Pure."""
     variables: Mapping[str, Mapping[str, Any]] = listing.get("_meta", {}).get("hostvars", {})
-    members = {name: _members(listing, name, ()) for name in listing if name not in ("_meta", "all", "ungrouped")}
+    members = {name: _members(listing, name, ()) for name in listing if name not in NO_GROUPS}
     names = sorted(_members(listing, "all", ()) | set(variables))
     problems: list[Problem] = []
     if not names:
@@ -96,7 +96,8 @@ def parse_inventory(path: str, listing: Mapping[str, Any]) -> Inventory:
     secrets = sorted({secret for name in names for secret in _secrets(name, variables.get(name, {}), problems)})
     if problems:
         raise Refused.of(dict.fromkeys(problems))
-    return Inventory(path, tuple(hosts), tuple(secrets), _literal_addresses(variables))
+    hidden = tuple(Problem(**problem) for problem in listing.get(HIDDEN, ()))
+    return Inventory(path, tuple(hosts), tuple(secrets), _literal_addresses(variables), hidden)
 
 
 def _members(listing: Mapping[str, Any], group: str, seen: tuple[str, ...]) -> set[str]:

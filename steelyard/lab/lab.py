@@ -62,7 +62,8 @@ class Lab:
 
 def lab_name(inventory: Path, name: str | None) -> str:
     """Return the lab's name: the given one, else that of the inventory's folder; raises Refused for a bad one."""
-    folder = inventory if inventory.is_dir() or not inventory.suffix else inventory.parent
+    is_file = inventory.is_file() or (bool(inventory.suffix) and not inventory.is_dir())
+    folder = inventory.parent if is_file else inventory
     chosen = name or folder.resolve().name.lower()
     if not NAME.match(chosen):
         raise Refused(
@@ -267,7 +268,9 @@ def _down(lab: Lab, hosts: Sequence[str]) -> list[str]:
     in_parallel(lambda s: machines.remove_container(machines.container_of(lab.client, s)), chosen)
     removed = [f"stand-in {s.host}" for s in chosen]
     if hosts:
-        overlay.update_marker(lab.place, cuts=lab.cuts().without(hosts).as_dict())
+        if lab.place.marker.exists():
+            overlay.update_marker(lab.place, cuts=lab.cuts().without(hosts).as_dict())
+            overlay.forget_hosts(lab.place, hosts)
         return removed
     if machines.remove_network(lab.client, lab.name):
         removed.append(f"network {machines.network_name(lab.name)}")

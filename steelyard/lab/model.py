@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem
+
 LABEL_LAB = "steelyard.lab"
 LABEL_INVENTORY = "steelyard.inventory"
 LABEL_HOST = "steelyard.host"
@@ -36,12 +38,16 @@ class WantedHost:
 
 @dataclass(frozen=True)
 class Inventory:
-    """An inventory as the lab reads it; `addresses` are the real hosts' own literal addresses."""
+    """An inventory as the lab reads it; `addresses` are the real hosts' own literal addresses.
+
+    `hidden` is what a real run would refuse, and a rehearsal would not see.
+    """
 
     path: str
     hosts: tuple[WantedHost, ...]
     secrets: tuple[str, ...] = ()
     addresses: tuple[IPv4Address, ...] = ()
+    hidden: tuple[Problem, ...] = ()
 
     def host(self, name: str) -> WantedHost | None:
         """Return the host of that name, or None."""

@@ -148,9 +148,8 @@ def _quoted(option: str) -> str:
     return f"{flag} {shlex.quote(value)}"
 
 
-def hosts_document(names: Iterable[str]) -> str:
-    """Return the overlay's hosts.yml: names and nothing else. Pure."""
-    return HEADER + yaml.safe_dump({"all": {"hosts": {name: {} for name in names}}}, default_flow_style=False)
+# Names no host: an overlay says where the inventory's hosts are, and never adds one that the inventory has no longer.
+HOSTS = HEADER + "all: {}\n"
 
 
 def generated_secrets(names: Iterable[str], existing: Mapping[str, str]) -> dict[str, str]:
@@ -213,8 +212,18 @@ def write_overlay(place: OverlayPlace, variables: Mapping[str, Mapping[str, Any]
         if path.name.removesuffix(".yml") not in variables:
             path.unlink()
             changed = True
-    changed |= write_private(place.folder / "hosts.yml", hosts_document(variables))
+    changed |= write_private(place.folder / "hosts.yml", HOSTS)
+    changed |= update_marker(place, addresses={host: str(own["ansible_host"]) for host, own in variables.items()})
     return changed
+
+
+def forget_hosts(place: OverlayPlace, hosts: Iterable[str]) -> None:
+    """Take hosts out of the overlay, whose stand-ins are no longer there."""
+    gone = set(hosts)
+    for host in gone:
+        (place.folder / "host_vars" / f"{host}.yml").unlink(missing_ok=True)
+    kept = {host: where for host, where in read_marker(place).get("addresses", {}).items() if host not in gone}
+    update_marker(place, addresses=kept)
 
 
 def remove_overlay(place: OverlayPlace) -> bool:

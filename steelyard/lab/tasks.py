@@ -21,7 +21,7 @@ from steelyard.lab import up as bring_up
 from steelyard.lab.image import LOGIN_USER
 from steelyard.lab.inventory import VaultOptions, read_inventory
 from steelyard.lab.lab import Lab
-from steelyard.lab.model import Inventory, SeenLab
+from steelyard.lab.model import Inventory, SeenLab, SeenStandIn
 
 HELP = {
     "inventory": "the inventory's folder or file",
@@ -78,18 +78,26 @@ def up(
     result = bring_up.up(found, vault, parse_size(memory, "--memory") if memory else None, further)
     state = "is up" if result.changed else "was up already, nothing changed"
     console.say(f"Lab {found.name} {state}: {len(result.plan.stand_ins)} stand-ins on {result.plan.subnet}.")
+    given = shlex.quote(inventory) + (f" --name {shlex.quote(name)}" if name else "")
     for host in result.plan.gone:
-        console.say(
-            f"{host} is no longer in the inventory; remove its stand-in with: "
-            f"steelyard lab down {shlex.quote(inventory)} {host}"
-        )
+        console.say(f"{host} is no longer in the inventory; its stand-in goes with: steelyard lab down {given} {host}")
     if result.old:
         console.say(f"Made from an earlier image: {', '.join(result.old)}; `steelyard lab down` and `up` renew them.")
-    extra = " ".join(shlex.quote(argument) for argument in vault.argv())
-    console.say("Go on with:")
     sources = " ".join(f"-i {shlex.quote(s)}" for s in (inventory, *(also or ()), _short(found.place.folder)))
-    line = f"ansible-playbook {sources}"
-    console.say(f"  {line} {extra + ' ' if extra else ''}playbooks/site.yml")
+    extra = "".join(f" {shlex.quote(argument)}" for argument in vault.argv())
+    for line in next_steps(result.added):
+        console.say(line.replace("RUN", f"ansible-playbook {sources}{extra}"))
+
+
+def next_steps(added: Sequence[str]) -> tuple[str, ...]:
+    """Return what to do after `lab up`: a lab is built first, and scaled when the inventory gained hosts. Pure."""
+    if not added:
+        return ("Go on with:", "  RUN playbooks/site.yml")
+    return (
+        f"{', '.join(added)} joined the lab. On a fleet that site.yml has built, go on with:",
+        "  RUN playbooks/scale.yml --check --diff",
+        "  RUN playbooks/scale.yml",
+    )
 
 
 @task(
@@ -113,6 +121,9 @@ def down(_context: Any, inventory: str, host: Sequence[str] | None = None, name:
     removed += _clean_cache(found, cache)
     for what in removed:
         console.say(f"removed {what}")
+    if host:
+        names, again = ", ".join(host), f"steelyard lab up {shlex.quote(inventory)}"
+        console.say(f"While {inventory} names {names}, runs on this lab are refused: delete the line, or: {again}")
     if not removed:
         console.say(f"Lab {found.name} was not there.")
 
@@ -244,8 +255,7 @@ def kill(_context: Any, inventory: str, host: Sequence[str] | None = None, name:
     For example:
       steelyard lab kill inventories/market api1
     """
-    found = lab.find_lab(inventory, name or None)
-    chosen = lab.pick(found.seen(), _named(host))
+    found, chosen = _chosen(inventory, host, name)
     lab.kill(found, chosen)
     console.say(f"killed {', '.join(s.host for s in chosen)}")
 
@@ -257,16 +267,17 @@ def start(_context: Any, inventory: str, host: Sequence[str] | None = None, name
     For example:
       steelyard lab start inventories/market api1
     """
-    found = lab.find_lab(inventory, name or None)
-    chosen = lab.pick(found.seen(), _named(host))
+    found, chosen = _chosen(inventory, host, name)
     lab.start(found, chosen)
     console.say(f"started {', '.join(s.host for s in chosen)}")
 
 
-def _named(hosts: Sequence[str] | None) -> Sequence[str]:
+def _chosen(inventory: str, hosts: Sequence[str] | None, name: str) -> tuple[Lab, tuple[SeenStandIn, ...]]:
+    """Return the lab and the stand-ins that were named; raises Refused when none was, or one is unknown."""
+    found = lab.find_lab(inventory, name or None)
     if not hosts:
         raise Refused("hosts are named", "none", "name them after the inventory")
-    return hosts
+    return found, lab.pick(found.seen(), hosts)
 
 
 @task(

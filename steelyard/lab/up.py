@@ -30,17 +30,22 @@ PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "timeout", "defa
 class UpResult:
     """What `lab up` did; `changed` is false when everything was there already.
 
-    `old` are stand-ins made from an earlier recipe of the image, which are left as they are.
+    `old` are stand-ins made from an earlier recipe of the image, which are left as they are; `added` those that an
+    existing lab gained.
     """
 
     plan: LabPlan
     changed: bool
     old: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
 
 
 def up(target: Lab, vault: VaultOptions, budget: int | None = None, also: Sequence[Path] = ()) -> UpResult:
     """Bring the lab up; raises Refused before anything is touched, SteelyardError when a step fails."""
     inventory = read_inventory(target.inventory, vault, also)
+    if inventory.hidden:
+        console.note("A run on the real machines would be refused, and a rehearsal would not show it:")
+        raise Refused.of(inventory.hidden)
     overlay.require_own(target.place, target.name, inventory.path)
     first = not target.place.marker.exists()
     overlay.update_marker(target.place, lab=target.name, inventory=inventory.path)
@@ -71,7 +76,8 @@ def _up(target: Lab, inventory: Inventory, budget: int | None) -> UpResult:
         changed = _finish(target, inventory, plan)
         _warn_without_cache(cached)
     old = tuple(s.host for s in seen.stand_ins if s.image != image.make_recipe(s.os).tag)
-    return UpResult(plan, changed or not plan.empty, old)
+    added = tuple(s.host for s in plan.create) if seen.stand_ins else ()
+    return UpResult(plan, changed or not plan.empty, old, added)
 
 
 def _say_needs(plan: LabPlan) -> None:

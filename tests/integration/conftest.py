@@ -14,7 +14,7 @@ from support.runs import ROOT, run
 def rehearsal() -> Iterator[Rehearsal]:
     """The market fleet with a second balancer in a lab of its own, without anything installed yet."""
     run("python", "examples/market_api/build_release.py").ok()
-    market = Rehearsal("core", ROOT / "inventories" / "market")
+    market = Rehearsal(os.environ.get("STEELYARD_TEST_LAB", "core"), ROOT / "inventories" / "market")
     market.add_host("load_balancers", "lb2", ansible_host="192.0.2.11", lab_memory="256mb")
     market.lab("up").ok()
     yield market

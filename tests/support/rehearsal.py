@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,15 @@ import testinfra
 import yaml
 from support.runs import BIN, ROOT, Run, run
 from testinfra.host import Host
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A command that is run, with `env` added, when a run gets to `place` (see the test callback)."""
+
+    place: str
+    command: tuple[str, ...]
+    env: dict[str, str] = field(default_factory=dict)
 
 
 class Rehearsal:
@@ -71,7 +82,7 @@ class Rehearsal:
     # -- the lab ---------------------------------------------------------------------------------------------
     def lab(self, verb: str, *words: str, timeout: float = 600) -> Run:
         """Run `steelyard lab VERB INVENTORY …`."""
-        return run(BIN / "steelyard", "lab", verb, self.inventory, *words, timeout=timeout)
+        return run(*self.lab_words(verb, *words), timeout=timeout)
 
     def address(self, host: str) -> str:
         """Return the stand-in's address from the overlay."""
@@ -91,15 +102,29 @@ class Rehearsal:
         return str(self.host(host).check_output(command))
 
     # -- the playbooks ---------------------------------------------------------------------------------------
-    def play(self, playbook: str, *words: str, kill: str = "", env: dict[str, str] | None = None) -> Run:
-        """Run a playbook on the lab; with `kill`, have it SIGKILLed at that place (see the test callback)."""
+    def lab_words(self, verb: str, *words: str) -> tuple[str, ...]:
+        """Return the command line of `lab`, for a fault."""
+        return (str(BIN / "steelyard"), "lab", verb, str(self.inventory), *words)
+
+    def play_words(self, playbook: str, *words: str) -> tuple[str, ...]:
+        """Return the command line of `play`."""
+        command = (BIN / "ansible-playbook", "-i", self.inventory, "-i", self.overlay, f"playbooks/{playbook}.yml")
+        return (*map(str, command), *words)
+
+    def play(
+        self, playbook: str, *words: str, kill: str = "", env: dict[str, str] | None = None, fault: Fault | None = None
+    ) -> Run:
+        """Run a playbook on the lab; `kill` it with SIGKILL at that place, or have a `fault` there (see the callback)."""
         for path, content in self._edits.items():
             path.write_text(yaml.safe_dump(content, sort_keys=False))
         self._runs += 1
         record = ROOT / ".build" / "records" / f"{self.name}-{self._runs}.jsonl"
         record.parent.mkdir(parents=True, exist_ok=True)
         environment = {**(env or {}), **({"STEELYARD_TEST_KILL": kill} if kill else {})}
-        return run(
-            BIN / "ansible-playbook", "-i", self.inventory, "-i", self.overlay, f"playbooks/{playbook}.yml", *words,
-            env=environment, record=record, timeout=900,
-        )  # fmt: skip
+        if fault is not None:
+            once = record.with_suffix(".fault")
+            once.unlink(missing_ok=True)
+            environment["STEELYARD_TEST_FAULT"] = json.dumps({**asdict(fault), "once": str(once)})
+        done = run(*self.play_words(playbook, *words), env=environment, record=record, timeout=900)
+        assert fault is None or done.struck, f"{fault.place} was not reached\n{done.output}"
+        return done

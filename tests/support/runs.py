@@ -53,6 +53,11 @@ class Run:
         """Every task that was started, in order: number, play, task."""
         return tuple(line for line in self.record if line["kind"] == "task")
 
+    @property
+    def struck(self) -> tuple[dict[str, Any], ...]:
+        """What the fault's command did: its code and output."""
+        return tuple(line for line in self.record if line["kind"] == "fault")
+
     def result(self, action: str) -> dict[str, Any]:
         """Return the last result of this action that the run wrote; fails the test when there is none."""
         found = [r for r in self.results if r["action"].endswith(f".{action}")]

@@ -27,6 +27,11 @@ def served_by(url: str, times: int = 30) -> Counter[str]:
     return Counter(json.loads(get(f"{url}/whoami")[1])["host"] for _ in range(times))
 
 
+def members(fleet: Rehearsal, balancer: str) -> str:
+    """Return the members of the pool `api` as a balancer's file has them."""
+    return fleet.shell(balancer, "cat /etc/nginx/steelyard/pools/api.members")
+
+
 def assert_nothing_left_behind(fleet: Rehearsal) -> None:
     """No lease and no undo note on any balancer."""
     for balancer in ("lb1", "lb2"):

@@ -80,15 +80,18 @@ class World:
         names = scale.hosts_to_look_at(self.fleet, [pools])
         return scale.Answers(
             pools=(pools,),
-            app={n: app_plan.make_plan(self.apps[n], self.wish(n)) for n in names if n in self.apps},
+            app={n: app_plan.make_plan(self.apps[n], self.wish(n, remove=True)) for n in names if n in self.apps},
             firewall={n: self.firewall_plan(n) for n in names},
             balancers=tuple(n for n in self.balancers if self.fleet.host(n).state_of("nginx") == "present"),
         )
 
-    def wish(self, host: str) -> app_plan.Wish:
-        """What the application role asks of a host; a leaving one is emptied."""
-        one = self.fleet.host(host)
-        return app_plan.Wish(app.instances_of(self.fleet, one), host=host, remove=scale.leaving(one))
+    def wish(self, host: str, remove: bool) -> app_plan.Wish:
+        """What the application role asks of a host; with `remove` what is not placed there goes."""
+        return app_plan.Wish(app.instances_of(self.fleet, self.fleet.host(host)), host=host, remove=remove)
+
+    def lost(self, host: str) -> tuple[int, ...]:
+        """The ports of instances that are on a host and that the inventory does not place there."""
+        return app_plan.unplaced(self.apps[host], self.wish(host, remove=True))
 
     def table(self, host: str) -> Table:
         """The wanted firewall of a host."""
@@ -104,10 +107,10 @@ class World:
         for host in hosts:
             self.tables[host] = as_seen_table(self.table(host), self.tables[host], keep)
 
-    def apply_apps(self, hosts: Iterable[str]) -> None:
-        """Run the application role on hosts."""
+    def apply_apps(self, hosts: Iterable[str], remove: bool = False) -> None:
+        """Run the application role on hosts, or with `remove` its removal."""
         for host in hosts:
-            wish = self.wish(host)
+            wish = self.wish(host, remove)
             for step in app_plan.make_plan(self.apps[host], wish).steps:
                 self.apps[host] = simulate(self.apps[host], wish, step)
 
@@ -124,8 +127,8 @@ def as_seen_table(wanted: Table, seen: SeenTable | None, keep: bool) -> SeenTabl
     return SeenTable(tuple(rule.comment for rule in wanted.rules), sets, firewall_plan.CHAINS)
 
 
-def settled(fleet: Fleet, host: str) -> Seen:
-    """Return the applications of a host on which nothing is left to do, were it present."""
+def settled(fleet: Fleet, host: str, **variables: Any) -> Seen:
+    """Return the applications of a host on which nothing is left to do, were it present and had these variables."""
     one = fleet.host(host)
-    stays = Host(one.name, one.groups, {**one.vars, "steelyard_state": "present"})
+    stays = Host(one.name, one.groups, {**one.vars, "steelyard_state": "present", **variables})
     return converged(app.instances_of(fleet, stays), app.Slice())

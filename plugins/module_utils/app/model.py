@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app.options import ARCHIVES, CLASS_OPTIONS, SLICE_OPTIONS
@@ -114,17 +114,12 @@ class Slice:
         return cls(cpu, memory)
 
 
-@dataclass(frozen=True)
-class AppClass:
-    """One program as the inventory states it. Sizes are bytes, durations seconds, quotas percent of one CPU."""
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """How a process runs, wherever it does. Sizes are bytes, durations seconds, quotas percent of one CPU."""
 
-    name: str
-    group: str
-    ports: tuple[int, ...]
     release: Release
     command: tuple[str, ...]
-    address: str = ""
-    workers: int = 1
     health: str = ""
     readiness: str = ""
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -134,12 +129,23 @@ class AppClass:
     stop_deadline: float = 20
     start_deadline: float = 30
     keep_releases: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppClass(Program):
+    """A program as the inventory states it; its command has placeholders."""
+
+    name: str
+    group: str
+    ports: tuple[int, ...]
+    address: str = ""
+    workers: int = 1
     allow_from: tuple[str, ...] = ()
     allow_from_networks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Instance:
+@dataclass(frozen=True, kw_only=True)
+class Instance(Program):
     """One process of a class on one host; `address` is where peers reach it, `bind_address` what it binds."""
 
     class_name: str
@@ -148,18 +154,7 @@ class Instance:
     bind_address: str
     port: int
     state: str
-    release: Release
-    command: tuple[str, ...]
     check: tuple[str, ...] = ()
-    health: str = ""
-    readiness: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
-    secrets: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
-    cpu_quota: float = 0
-    memory_max: int = 0
-    stop_deadline: float = 20
-    start_deadline: float = 30
-    keep_releases: int = 3
 
     @property
     def unit(self) -> str:
@@ -240,8 +235,7 @@ def read_class(name: str, raw: object, where: str = "") -> tuple[AppClass | None
     )
     unread = {p.where for p in wrong}
     wrong += [p for p in _class_problems(found, where) if p.where not in unread]
-    known = tuple(p.where for p in typed)
-    problems = typed + [p for p in wrong if p.where not in known and not _required(typed, p.where)]
+    problems = typed + [p for p in wrong if not _told(typed, p.where)]
     return (None if problems else found), problems
 
 
@@ -249,10 +243,17 @@ def _texts(raw: object) -> tuple[str, ...]:
     return tuple(str(item) for item in raw) if isinstance(raw, (list, tuple)) else ()
 
 
-def _required(typed: Iterable[Problem], where: str) -> bool:
-    """Whether the key itself was already said to be missing."""
-    parent, _dot, key = where.rpartition(".")
-    return any(p.where == parent and p.rule == f"{key} is required" for p in typed)
+def _told(typed: Iterable[Problem], where: str) -> bool:
+    """Whether it was said before: of this place, of something in it, or that a key which holds it is missing."""
+    for p in typed:
+        missing = p.rule.endswith(" is required") and f"{p.where}.{p.rule.removesuffix(' is required')}"
+        if _inside(p.where, where) or (missing and _inside(where, missing)):
+            return True
+    return False
+
+
+def _inside(path: str, of: str) -> bool:
+    return path == of or path.startswith((f"{of}.", f"{of}["))
 
 
 def _class_problems(cls: AppClass, where: str) -> list[Problem]:
@@ -283,11 +284,18 @@ def classes_from_vars(variables: Mapping[str, Any]) -> dict[str, AppClass]:
     return {name: found for name, (found, _wrong) in read.items() if found is not None}
 
 
+def classes_of(fleet: Fleet, host: Host) -> dict[str, AppClass]:
+    """Return the classes that a host's variables state; raises Refused with every problem."""
+    raw = host.vars.get("app_classes")
+    return fleet.once("app_classes", raw, lambda: classes_from_vars({"app_classes": raw})) if raw else {}
+
+
 def _ports_on(cls: AppClass, host: Host) -> tuple[int, ...]:
     """The host's own `app_ports.<class>` when stated, else the class's ports; raises Refused."""
     own = host.vars.get("app_ports") or {}
     if not isinstance(own, Mapping):
-        raise Refused("app_ports maps a class to its ports", repr(own), "write app_ports: {api: [8000]}", host.name)
+        where = f"{host.name}: app_ports"
+        raise Refused("app_ports maps a class to its ports", repr(own), "write app_ports: {api: [8000]}", where)
     if cls.name not in own:
         return cls.ports
     problems: list[Problem] = []
@@ -303,25 +311,24 @@ def _instance(cls: AppClass, host: Host, port: int, state: str) -> Instance:
         "release": cls.release.path, "address": bind, "port": port,
         "host": host.name, "class": cls.name, "workers": cls.workers,
     }  # fmt: skip
+    program = {f.name: getattr(cls, f.name) for f in fields(Program)} | {"command": expand(cls.command, values)}
     return Instance(
-        class_name=cls.name, host=host.name, address=host.address, bind_address=bind, port=port, state=state,
-        release=cls.release, command=expand(cls.command, values), check=expand(cls.release.check, values),
-        health=cls.health, readiness=cls.readiness, environment=cls.environment, secrets=cls.secrets,
-        cpu_quota=cls.cpu_quota, memory_max=cls.memory_max, stop_deadline=cls.stop_deadline,
-        start_deadline=cls.start_deadline, keep_releases=cls.keep_releases,
+        **program, class_name=cls.name, host=host.name, address=host.address, bind_address=bind, port=port, state=state,
+        check=expand(cls.release.check, values),
     )  # fmt: skip
 
 
-def instances_of(fleet: Fleet, host: Host) -> tuple[Instance, ...]:  # noqa: ARG001 (one shape for all services)
+def instances_of(fleet: Fleet, host: Host) -> tuple[Instance, ...]:
     """Return the instances that the inventory places on `host`, ordered by port; raises Refused.
 
     On a leaving host they are returned with that state: pools drain them, and only then are they removed.
     """
     found: list[Instance] = []
-    if not host.vars.get("app_classes"):
+    classes = classes_of(fleet, host)
+    if not classes:
         return ()
     state = host.state_of(SERVICE)
-    for cls in classes_from_vars(host.vars).values():
+    for cls in classes.values():
         if cls.group in host.groups:
             found += [_instance(cls, host, port, state) for port in _ports_on(cls, host)]
     return tuple(sorted(found, key=lambda i: (i.port, i.class_name)))
@@ -334,9 +341,7 @@ def wanted_instances(fleet: Fleet, host: Host) -> list[dict[str, Any]]:
 
 def listeners(fleet: Fleet, host: Host) -> list[Listener]:
     """Return the ports that the instances open on `host`, and who may reach them."""
-    if not host.vars.get("app_classes"):
-        return []
-    classes = classes_from_vars(host.vars)
+    classes = classes_of(fleet, host)
     return [
         Listener(i.port, f"{SERVICE} {i.class_name}", classes[i.class_name].allow_from,
                  classes[i.class_name].allow_from_networks, i.bind_address)
@@ -350,7 +355,7 @@ def problems(fleet: Fleet) -> list[Problem]:
     for host in fleet.hosts:
         try:
             instances = instances_of(fleet, host)
-            classes = classes_from_vars(host.vars) if host.vars.get("app_classes") else {}
+            classes = classes_of(fleet, host)
         except SteelyardError as err:
             found.update(dict.fromkeys(err.problems))
             continue

@@ -20,7 +20,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, 
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_duration, format_size
 
 SERVICE = "app"
-RESTARTS = ("never", "needed")
 
 
 @dataclass(frozen=True)

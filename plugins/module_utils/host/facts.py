@@ -78,29 +78,30 @@ def unit_states(names: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 def listening() -> list[dict[str, Any]]:
-    """Return the listening TCP sockets with the process and unit that own them (as far as we may see)."""
+    """Return the listening TCP sockets with the process, unit and slice that own them (as far as we may see)."""
     sockets = []
     for name in ("tcp", "tcp6"):
         sockets += parse.listening_sockets(_text(f"/proc/net/{name}"))
     owners = _owners({inode for _address, _port, inode in sockets})
     found = []
     for address, port, inode in sockets:
-        process, unit = owners.get(inode, ("", ""))
-        found.append({"address": address, "port": port, "process": process, "unit": unit})
+        process, unit, within = owners.get(inode, ("", "", ""))
+        found.append({"address": address, "port": port, "process": process, "unit": unit, "slice": within})
     return sorted(found, key=lambda s: (s["port"], s["address"]))
 
 
-def _owners(inodes: set[int]) -> dict[int, tuple[str, str]]:
+def _owners(inodes: set[int]) -> dict[int, tuple[str, str, str]]:
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
-    found: dict[int, tuple[str, str]] = {}
+    found: dict[int, tuple[str, str, str]] = {}
     for pid in sorted((int(n) for n in os.listdir("/proc") if n.isdigit()), reverse=True):
         try:
             links = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
         except OSError:
             continue  # ended meanwhile, or not ours to see
         for link in links & wanted.keys():
-            unit = parse.unit_of_cgroup(_text(f"/proc/{pid}/cgroup"))
-            found[wanted[link]] = (_text(f"/proc/{pid}/comm").strip(), unit)
+            cgroup = _text(f"/proc/{pid}/cgroup")
+            units = parse.unit_of_cgroup(cgroup), parse.slice_of_cgroup(cgroup)
+            found[wanted[link]] = (_text(f"/proc/{pid}/comm").strip(), *units)
     return found
 
 

@@ -41,7 +41,7 @@ def judge(
             if host.name not in hosts or (seen is None and host.name in allow_unreachable):
                 continue
             if seen is None:
-                yield host.name, _UNREACHABLE
+                yield host.name, UNREACHABLE
                 continue
             for problem in _of_host(fleet, host, seen, operation):
                 yield host.name, problem
@@ -59,11 +59,12 @@ def notes(fleet: Fleet, facts: Facts, hosts: Collection[str]) -> list[str]:
     return [f"{name} takes the same path as Debian, unproven: {host_list(on)}" for name, on in accepted.items()]
 
 
-_UNREACHABLE = Problem(
+UNREACHABLE = Problem(
     "connection",
     "every host that the operation needs answers",
     "no answer",
-    "start it, or correct ansible_host or the SSH key; mark one that is gone for good steelyard_state: leaving",
+    "start it, or correct ansible_host, the SSH key or the sudo password (-K); mark one that is away "
+    "steelyard_state: maintenance, one that is gone for good steelyard_state: leaving",
 )
 
 
@@ -77,6 +78,7 @@ def _of_host(fleet: Fleet, host: Host, raw: Mapping[str, Any], operation: str) -
             yield from _access(host, known)
             if host.state_of("app") != "leaving":
                 yield from _ports(fleet, host, known)
+                yield from _taken(fleet, host, known) if operation == "site" else ()
                 yield from services.oversubscription(fleet, host, known.memory, known.cpus)
     except SteelyardError as error:
         yield from error.problems
@@ -143,6 +145,17 @@ def _ports(fleet: Fleet, host: Host, known: HostFacts) -> Iterator[Problem]:
             seen = f"port {wanted.port} for {wanted.service} is held by {holder} on {', '.join(addresses)}"
             remedy = f"stop and disable {holder}, or choose another port"
             yield Problem("ports", "ports that the inventory wants are free, or ours", seen, remedy)
+
+
+def _taken(fleet: Fleet, host: Host, known: HostFacts) -> Iterator[Problem]:
+    """Refuse to change the firewall of a host whose balancers may still send to a port that it no longer has."""
+    for seen in services.still_served(fleet, host, known.raw.get("listening") or ()):
+        rule = "a host that serves loses a port or group only after it left"
+        remedy = (
+            "undo that change, mark the host app_state: leaving, run scale.yml; then change it, mark it present, run "
+            "scale.yml"
+        )
+        yield Problem("app_ports", rule, f"{seen} still runs", remedy)
 
 
 def _os(raw: Mapping[str, Any]) -> tuple[str, str]:

@@ -29,7 +29,6 @@ class HostFacts:
     stated_cpus: float | None = None
     uid: int = 0
     ssh_peer: str = ""
-    virtualization: str = ""
     clock_skew: float = 0.0
     swap_bytes: int = 0
     nofile_hard: int = 0
@@ -51,7 +50,6 @@ class HostFacts:
             stated_cpus=None if steelyard_cpus in (None, "") else _cpus(steelyard_cpus),
             uid=int(facts.get("uid", 0)),
             ssh_peer=str(facts.get("ssh_peer", "")),
-            virtualization=str(facts.get("virtualization", "")),
             clock_skew=float(facts.get("clock_skew") or 0.0),
             swap_bytes=int(facts.get("swap_bytes", 0)),
             nofile_hard=int(facts.get("nofile_hard", 0)),
@@ -70,11 +68,6 @@ class HostFacts:
         """Return the whole CPUs to size by, at least one; a part of a CPU counts as one."""
         known = (float(self.cpu_count), self.cgroup_cpus, self.stated_cpus)
         return max(1, math.ceil(min((count for count in known if count), default=1.0)))
-
-    @property
-    def in_container(self) -> bool:
-        """Say whether kernel settings belong to somebody else."""
-        return bool(self.virtualization)
 
 
 def _cpus(value: object) -> float:

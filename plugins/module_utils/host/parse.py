@@ -120,13 +120,18 @@ def socket_address(field: str) -> tuple[str, int]:
 
 def unit_of_cgroup(text: str) -> str:
     """Return the systemd unit in /proc/PID/cgroup: `nginx.service`; empty when there is none."""
-    for line in text.splitlines():
-        _number, names, path = line.split(":", 2)
-        if names in ("", "name=systemd"):
-            parts = [p for p in path.split("/") if _UNIT.match(p) and not p.endswith(".slice")]
-            if parts:
-                return parts[-1]
-    return ""
+    return next((u for u in reversed(_units(text)) if not u.endswith(".slice")), "")
+
+
+def slice_of_cgroup(text: str) -> str:
+    """Return the innermost slice in /proc/PID/cgroup: `app-api.slice`; empty when there is none."""
+    return next((u for u in reversed(_units(text)) if u.endswith(".slice")), "")
+
+
+def _units(text: str) -> list[str]:
+    """Return systemd's units in /proc/PID/cgroup, the outermost first."""
+    fields = (line.split(":", 2) for line in text.splitlines())
+    return [p for _n, names, path in fields if names in ("", "name=systemd") for p in path.split("/") if _UNIT.match(p)]
 
 
 def dpkg_versions(text: str, names: Sequence[str]) -> dict[str, str | None]:

@@ -11,9 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-THP = ("always", "madvise", "never", "keep")
-SWAP = ("keep", "off")
-
 
 @dataclass(frozen=True)
 class WantedTuning:

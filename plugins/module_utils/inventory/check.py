@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -23,17 +24,19 @@ from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model im
     Inventory,
     Options,
 )
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory.rehearsal import lab_problems
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.report import at, gather, host_list, tidy
 from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_size
 from ansible_collections.steelyard.stack.plugins.module_utils.validate import check as check_options
 from ansible_collections.steelyard.stack.plugins.module_utils.validate import nearest
 
-SERVICES = ("app", "nginx", *GROUPS)
+SERVICES = tuple(dict.fromkeys((*(s.name for s in services.SERVICES if s.has_state), *GROUPS)))
 SIZES = ("steelyard_memory",)
-ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # what is compared here, never bound
 _STATE = re.compile(rf"^(steelyard|{'|'.join(SERVICES)})_state$")
 _CLUSTER = re.compile(rf"^({'|'.join(SERVICES)})_cluster_name$")
 _ID = re.compile(rf"^({'|'.join(GROUPS)})_([a-z0-9_]+_)?id$")
+_LONGEST_NAME = 63
+_NAME = re.compile(rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{_LONGEST_NAME - 1}}}$")
 _SAME_WORD = 0.9  # one letter of ten: a slip of the finger, not another name
 
 Found = Iterator[tuple[str, Problem]]
@@ -54,25 +57,6 @@ def problems(inventory: Inventory, declared: Options, operation: str = "site") -
     found += id_problems(inventory)
     found += _of_services(inventory, found)
     return tidy(found, inventory.secret_values)
-
-
-def lab_problems(inventory: Inventory) -> list[Problem]:
-    """A rehearsal never touches production: every host is a stand-in of one lab, or none is."""
-    labs: dict[str, list[str]] = {}
-    for host in inventory.fleet.hosts:
-        labs.setdefault(str(host.vars.get("steelyard_lab") or ""), []).append(host.name)
-    real = labs.pop("", [])
-    found = []
-    if labs and real:
-        rule = "a rehearsal never touches real machines: every host is in the lab, or none"
-        seen = f"lab {', '.join(sorted(labs))} has no {host_list(real, 12)}"
-        remedy = "run `steelyard lab up` with this inventory: it adds the hosts that the lab lacks"
-        found.append(Problem("steelyard_lab", rule, seen, remedy))
-    if len(labs) > 1:
-        seen = "; ".join(f"{lab}: {host_list(names)}" for lab, names in sorted(labs.items()))
-        remedy = "give -i for one lab only, the one of this inventory"
-        found.append(Problem("steelyard_lab", "a run works in one lab", seen, remedy))
-    return found
 
 
 def limit_problems(inventory: Inventory, operation: str) -> list[Problem]:
@@ -181,13 +165,16 @@ def value_problems(inventory: Inventory, declared: Options) -> list[Problem]:
                 for p in checked[key]:
                     yield host.name, Problem(at(p.where, sources), p.rule, p.seen, p.remedy)
 
-    found = gather(each(), list(inventory.names))
-    for host in inventory.fleet.hosts:
-        for name in host.vars:
-            if match := _STATE.match(name):
-                service = "none" if match.group(1) == "steelyard" else match.group(1)
-                found += _raised(partial(host.state_of, service))
-    return found
+    def states() -> Found:
+        for host in inventory.fleet.hosts:
+            sources = inventory.sources.get(host.name, {})
+            for name in host.vars:
+                if match := _STATE.match(name):
+                    service = "none" if match.group(1) == "steelyard" else match.group(1)
+                    for p in _raised(partial(host.state_of, service)):
+                        yield host.name, Problem(at(name, sources), p.rule, p.seen, p.remedy)
+
+    return gather(each(), list(inventory.names)) + gather(states(), list(inventory.names))
 
 
 def address_problems(inventory: Inventory) -> list[Problem]:
@@ -237,11 +224,18 @@ def port_problems(fleet: Fleet, listeners: Listeners) -> list[Problem]:
 
 
 def peer_problems(groups: Iterable[str], listeners: Listeners) -> list[Problem]:
-    """Every group that may connect to a service is in the inventory, or is at least one that might be."""
+    """Every group that may connect to a service is in the inventory, or might be; every network is one."""
     known = {*groups, *GROUPS}
     heard = {(x.service, group) for own in listeners.values() for x in own for group in x.groups}
-    rule = "a group that may connect is in the inventory"
+    networks = {(x.service, network) for own in listeners.values() for x in own for network in x.networks}
     found = []
+    for service, network in sorted(networks):
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            rule, remedy = "a network is an address with a prefix length", "write it as 192.0.2.0/24 or 2001:db8::/32"
+            found.append(Problem(f"{service}: allow_from_networks", rule, network, remedy))
+    rule = "a group that may connect is in the inventory"
     for service, group in sorted(heard):
         if group not in known:
             near = nearest(group, known)
@@ -273,15 +267,22 @@ def _of_services(inventory: Inventory, reported: Sequence[Problem]) -> list[Prob
                 raise
     sources, hosts = _shared_sources(inventory), list(inventory.names)
     each = (_split(p, hosts) for p in found)
-    told = {(p.where, p.seen) for p in reported}
-    new = gather(((h, Problem(at(p.where, sources), p.rule, p.seen, p.remedy)) for h, p in each), hosts)
-    return [p for p in new if (p.where, p.seen) not in told]
+    told = {(_variable(p.where), p.seen) for p in reported}
+    # Of a variable that is of the wrong kind as a whole, nothing that is said of its parts is worth reading.
+    broken = {name for name, _seen in told}
+    new = [(h, p) for h, p in each if (p.where, p.seen) not in told and re.split(r"[.\[]", p.where)[0] not in broken]
+    return gather(((h, Problem(at(p.where, sources), p.rule, p.seen, p.remedy)) for h, p in new), hosts)
+
+
+def _variable(where: str) -> str:
+    """Return the path of `api1, api2: app_ports.api (group_vars/all.yml:3)`: the variable and what of it."""
+    return where.rpartition(": ")[2].partition(" (")[0]
 
 
 def _split(problem: Problem, hosts: Iterable[str]) -> tuple[str, Problem]:
     """Return the host of a `host: variable` and the problem without it; no host for what concerns no single one."""
-    host, colon, path = problem.where.partition(": ")
-    if not colon or host not in hosts:
+    host, _colon, path = problem.where.partition(": ")
+    if host not in hosts:
         return "", problem
     return host, Problem(path, problem.rule, problem.seen, problem.remedy)
 
@@ -299,6 +300,10 @@ def _one_value(name: str, value: Any, declared: Options) -> Iterable[Problem]:
     if name in declared and not _STATE.match(name):  # states have a rule of their own
         for p in check_options({name: value}, {name: declared[name]}, ""):
             yield Problem(p.where.lstrip("."), p.rule, p.seen, p.remedy)
+    if _CLUSTER.match(name) and not _NAME.match(str(value)):
+        near = re.sub(r"[^A-Za-z0-9_-]+", "-", str(value)).strip("-_")[:_LONGEST_NAME]
+        rule = f"a cluster's name is letters, digits, - and _, at most {_LONGEST_NAME}"  # it names files and groups
+        yield Problem(name, rule, repr(value), f"write it as {near}" if near else "give it a name")
     if name in SIZES:
         yield from _raised(lambda: parse_size(value, name))
     if name == "steelyard_cpus" and isinstance(value, int | float) and value <= 0:

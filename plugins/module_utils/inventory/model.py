@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.fleet import STATES, Fleet
+from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet
 
 GIVEN, EMPTY, MISSING = "given", "empty", "not defined"
 UNKNOWN = "(unknown: see the variable it uses)"
@@ -42,8 +42,6 @@ COMMON: Options = {
 }
 """Variables that belong to no role. The words for states and the sizes have rules of their own in `check.py`."""
 
-STATE_WORDS = ", ".join(STATES)
-
 
 @dataclass(frozen=True)
 class Failure:
@@ -66,12 +64,27 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Source:
+    """One `-i` of the run that is a file or folder: as it was given, and its folder's full path.
+
+    A lab's overlay has the lab's name, the folder of the inventory that it `stands_for`, and its stand-ins' addresses.
+    """
+
+    path: str
+    place: str = ""
+    lab: str = ""
+    stands_for: str = ""
+    addresses: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
 class Inventory:
     """A fleet and what was seen beside its values. Mappings are by host name.
 
     `names`: every variable the host has; `sources`: where a variable was written; `secrets`: GIVEN, EMPTY,
     MISSING or an error for each name in `steelyard_secrets`; `secret_values`: what must never be printed;
-    `limit` and `selected`: the run's `--limit` and the hosts it leaves.
+    `limit` and `selected`: the run's `--limit` and the hosts it leaves; `given`: the run's sources, in their order;
+    `labs`: overlays that stand in for them, given or not.
     """
 
     fleet: Fleet = field(default_factory=Fleet)
@@ -83,6 +96,8 @@ class Inventory:
     groups: Mapping[str, Group] = field(default_factory=dict)
     limit: str = ""
     selected: frozenset[str] = frozenset()
+    given: tuple[Source, ...] = ()
+    labs: tuple[Source, ...] = ()
 
 
 def declared_by(specs: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -47,7 +47,8 @@ def summary(problems: Sequence[Problem], of: str) -> str:
     """Return the sentence that goes with the table: how many problems, and that nothing was changed."""
     first = problems[0]
     if len(problems) == 1:
-        return f"1 problem in {of}; nothing was changed. {first.where}: {first.rule}. Remedy: {first.remedy}"
+        said = f"{first.where}: {first.rule} (seen: {first.seen}). Remedy: {first.remedy}"
+        return f"1 problem in {of}; nothing was changed. {said}"
     return f"{len(problems)} problems in {of}; nothing was changed. Each is in the table above, with its remedy."
 
 
@@ -61,7 +62,8 @@ def tidy(problems: Iterable[Problem], secrets: Iterable[str] = ()) -> list[Probl
 def gather(found: Iterable[tuple[str, Problem]], hosts: Sequence[str]) -> list[Problem]:
     """Return one problem for those that several hosts share, saying on which.
 
-    Not said when it is all of them, or the host is empty: a problem of no single host.
+    Not said when it is all of them, or the host is empty: a problem of no single host. A problem without a place is
+    one of the host itself.
     """
     shared: dict[Problem, dict[str, None]] = {}
     for host, problem in found:
@@ -71,6 +73,7 @@ def gather(found: Iterable[tuple[str, Problem]], hosts: Sequence[str]) -> list[P
         names = list(on)
         everywhere = len(names) == len(hosts) > 1 or names == [""]
         where = problem.where if everywhere else f"{host_list(names)}: {problem.where}"
+        where = where if problem.where else host_list(names)
         result.append(Problem(where, problem.rule, problem.seen, problem.remedy))
     return result
 

@@ -205,6 +205,11 @@ def read_pool(fleet: Fleet, name: object, raw: object) -> Pool:
     )
 
 
+def _pool_of(fleet: Fleet, name: object, raw: object) -> Pool:
+    """Return `read_pool`, made once where balancers share the statement."""
+    return fleet.once(f"nginx_pools.{name}", raw, lambda: read_pool(fleet, name, raw))
+
+
 def read_site(name: object, raw: object) -> Site:
     """Return the site that the inventory states; raises Refused with what is wrong."""
     where = f"nginx_sites.{name}"
@@ -243,7 +248,7 @@ def wanted_pools(fleet: Fleet, balancer: Host | None = None) -> tuple[Pool, ...]
     """Return the pools of one balancer (without one: of the first); raises Refused."""
     host = balancer or next(iter(fleet.group(GROUP)), None)
     stated = _stated(host.vars, "nginx_pools") if host else {}
-    return tuple(read_pool(fleet, name, raw) for name, raw in stated.items())
+    return fleet.once("nginx_pools", stated, lambda: tuple(read_pool(fleet, name, raw) for name, raw in stated.items()))
 
 
 def wanted_pools_json(fleet: Fleet, host: Host) -> list[dict[str, Any]]:
@@ -279,17 +284,18 @@ def problems(fleet: Fleet) -> list[Problem]:
 
 def _balancer_problems(fleet: Fleet, host: Host) -> list[Problem]:
     found: list[Problem] = []
-    stated: dict[str, Mapping[str, Any]] = {"nginx_pools": {}, "nginx_sites": {}}
-    for variable in stated:
+    stated: dict[str, Mapping[str, Any]] = {}
+    for variable in ("nginx_pools", "nginx_sites"):
         try:
             stated[variable] = _stated(host.vars, variable)
         except Refused as error:
             found += error.problems
+    known = stated.get("nginx_pools")
     found += check(host.vars.get("nginx_settings") or {}, SETTING_OPTIONS, "nginx_settings")
-    for name, raw in stated["nginx_pools"].items():
-        found += _tried(lambda n=name, r=raw: _pool_problems(host, read_pool(fleet, n, r)))  # type: ignore[misc]
-    for name, raw in stated["nginx_sites"].items():
-        found += _tried(lambda n=name, r=raw: _site_problems(read_site(n, r), stated["nginx_pools"]))  # type: ignore[misc]
+    for name, raw in stated.get("nginx_pools", {}).items():
+        found += _tried(lambda n=name, r=raw: _pool_problems(fleet, host, _pool_of(fleet, n, r)))  # type: ignore[misc]
+    for name, raw in stated.get("nginx_sites", {}).items():
+        found += _tried(lambda n=name, r=raw: _site_problems(read_site(n, r), known))  # type: ignore[misc]
     found += _tried(lambda: _status_problems(host))
     found += _tried(lambda: _double_listeners(host))
     found += _tried(lambda: _state_problems(host))
@@ -313,7 +319,8 @@ def _status_problems(host: Host) -> list[Problem]:
     return []
 
 
-def _pool_problems(host: Host, pool: Pool) -> list[Problem]:
+def _pool_problems(fleet: Fleet, host: Host, pool: Pool) -> list[Problem]:
+    """Return what is wrong with one pool; not what only follows from its class or from two hosts' one address."""
     where = f"nginx_pools.{pool.name}"
     classes = host.vars.get("app_classes") or {}
     if pool.class_name not in classes:
@@ -321,20 +328,23 @@ def _pool_problems(host: Host, pool: Pool) -> list[Problem]:
         return [Problem(f"{where}.class", "a pool's class is in app_classes", pool.class_name, f"classes are: {known}")]
     found = []
     serving = [m for m in pool.members if m.state == UP and not m.backup]
-    if len(serving) < pool.min_members:
+    group = str(classes[pool.class_name].get("group") or pool.class_name)
+    if len(serving) < pool.min_members and fleet.group(group):
         rule = f"a pool has at least {pool.min_members} serving member(s)"
         remedy = f"add hosts to the group of class {pool.class_name}, or take one back from maintenance or leaving"
         found.append(Problem(where, rule, f"{len(serving)} of {len(pool.members)}", remedy))
     if pool.method.split()[0] in ("hash", "ip_hash", "random") and any(m.backup for m in pool.members):
         remedy = "use round_robin or least_conn, or remove nginx_backup"
         found.append(Problem(where, "this method has no backup members", pool.method, remedy))
-    twice = _twice(m.endpoint for m in pool.members)
+    # One address of two hosts, and one port twice on a host, are said of the hosts.
+    places = {(m.endpoint, fleet.host(m.host).address) for m in pool.members}
+    twice = _twice(endpoint for endpoint, _address in places)
     remedy = "give the hosts different addresses, or the instances different ports"
     return [*found, *(Problem(where, "two members have different endpoints", e, remedy) for e in twice)]
 
 
-def _site_problems(site: Site, pools: Mapping[str, Any]) -> list[Problem]:
-    if site.pool in pools:
+def _site_problems(site: Site, pools: Mapping[str, Any] | None) -> list[Problem]:
+    if pools is None or site.pool in pools:
         return []
     known = ", ".join(sorted(pools)) or "none"
     return [

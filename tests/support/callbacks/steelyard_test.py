@@ -3,7 +3,7 @@
 `STEELYARD_TEST_RECORD` names a file that gets one JSON line per task, module execution, step and the final
 recap. `STEELYARD_TEST_KILL` is `task:N` (SIGKILL just before the Nth task starts, counted from 1),
 `task-name:NAME` (before the task of that name) or `step:ID` (just after the journal has the step with this id).
-Nothing in the project knows of it: it works by wrapping Ansible's own methods before the workers fork.
+`STEELYARD_TEST_FAULT` is JSON, such a place and a command that is run there, once, to its end. Nothing in the project knows of it: it works by wrapping Ansible's own methods before the workers fork.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
 from typing import Any
 from unittest import mock
 
@@ -35,6 +36,24 @@ def _record(**line: Any) -> None:
         file.write(json.dumps(line, default=str) + "\n")
 
 
+def _strike(*places: str) -> None:
+    """Run the command of STEELYARD_TEST_FAULT when its place is one of these; a second time it is passed by."""
+    fault = json.loads(os.environ.get("STEELYARD_TEST_FAULT") or "{}")
+    if fault.get("place") not in places:
+        return
+    try:
+        os.close(os.open(fault["once"], os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    ours = ("STEELYARD_TEST_", "STEELYARD_RESULT_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)} | fault["env"]
+    done = subprocess.run(
+        fault["command"], env=environment, check=False, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    _record(kind="fault", code=done.returncode, output=done.stdout)
+
+
 def _wrap_module_executions() -> None:
     execute = ActionBase._execute_module
 
@@ -55,6 +74,7 @@ def _wrap_journal(kill: str) -> None:
     def recorded(self: Any, entry: Any) -> Any:
         answer = append(self, entry)
         _record(kind="step", step=entry.step, host=entry.host, outcome=entry.outcome)
+        _strike(f"step:{entry.step}")
         if kill == f"step:{entry.step}":
             os.kill(os.getppid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -84,7 +104,9 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         self.tasks += 1
         _record(kind="task", number=self.tasks, play=self.play, task=str(task.get_name()))
-        if self.kill in (f"task:{self.tasks}", f"task-name:{task.get_name()}"):
+        places = (f"task:{self.tasks}", f"task-name:{task.get_name()}")
+        _strike(*places)
+        if self.kill in places:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:

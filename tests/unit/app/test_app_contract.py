@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from support.app_hosts import app_class, instances
+from support.documented import documentation
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app import arguments
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance
@@ -37,7 +38,7 @@ def without_no_log(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_documentation_is_the_argument_spec() -> None:
-    documented = spec_of(yaml.safe_load(app_instances.DOCUMENTATION)["options"])
+    documented = spec_of(documentation("app_instances")["options"])
     assert documented == without_no_log(app_instances.ARGUMENTS)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible.plugins.action import ActionBase
 from support.app_hosts import app_class, instances
 
 from ansible_collections.steelyard.stack.plugins.action import app_instances as action
@@ -58,7 +59,7 @@ class Action(action.ActionModule):
             return run_module(monkeypatch, **call["module_args"])
 
         monkeypatch.setattr(ClusterAction, "_execute_module", execute)
-        monkeypatch.setattr(ClusterAction, "run", lambda *_: {})
+        monkeypatch.setattr(ActionBase, "run", lambda *_: {})
         monkeypatch.setattr(self, "_find", lambda src: None)
 
 

@@ -15,12 +15,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import OPERATIONS, Inventory
 
 
-@pytest.mark.parametrize("state", ["present", "maintenance", "leaving"])
-def test_a_scaling_run_removes_what_is_not_placed_on_every_host(state: str) -> None:
-    stays = host({"api": app_class()}, app_state=state)
-    assert services.wanted("app_remove", Fleet((stays,)), stays) is True
-
-
 def test_a_port_taken_from_a_host_that_stays_is_stopped_and_removed_and_the_others_are_not_touched() -> None:
     before = instances({"api": app_class(ports=[8000, 8001])})
     after = instances({"api": app_class(ports=[8000, 8001])}, app_ports={"api": [8000]})
@@ -44,14 +38,12 @@ def test_releases_of_what_leaves_are_not_needed() -> None:
 def test_only_what_installs_reads_archives(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     work = inventory_check.ActionModule.__new__(inventory_check.ActionModule)
-    monkeypatch.setattr(inventory_check.ClusterAction, "run", lambda *_: {})
-    monkeypatch.setattr(work, "validate_argument_spec", lambda **_: (None, {"operation": operation, "confirm": ""}))
     monkeypatch.setattr(work, "finish", lambda result, _variables: result)
     monkeypatch.setattr(work, "_archive_problems", lambda _inventory: asked.append(operation) or [])
     monkeypatch.setattr(inventory_check, "is_first_host", lambda _variables: True)
     monkeypatch.setattr(inventory_check, "inventory_from_vars", lambda _variables: Inventory())
     monkeypatch.setattr(inventory_check.check, "problems", lambda *_: [])
-    work.run(None, {})
+    work._answer({"operation": operation, "confirm": ""}, {})
     assert bool(asked) == (operation in ("site", "scale", "rolling_restart"))
 
 

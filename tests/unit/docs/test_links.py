@@ -84,5 +84,5 @@ def test_variables_exist(page: Path) -> None:
     )
     # Also names of modules, lookups' answers, filters and scenarios.
     names = {p.stem for p in ROOT.glob("plugins/*/*")} | {p.parent.name for p in ROOT.glob("molecule/*/molecule.yml")}
-    names |= {"app_here", "app_instances", "app_remove", "nginx_pools"}
+    names |= {"app_instances", "nginx_pools", "nginx_state"}
     assert used - declared - names == set()

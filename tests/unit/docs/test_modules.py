@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from support.documented import PREFIX, documentation
 
 ROOT = Path(__file__).resolve().parents[3]
-PREFIX = "steelyard.stack."
 MODULES = sorted(path for path in (ROOT / "plugins/modules").glob("[!_]*.py"))
 # What a task may say beside its module.
 KEYWORDS = frozenset(
@@ -45,12 +43,6 @@ TEMPLATE = re.compile(r"\{\{|\{%")
 SPEC_KEYS = ("type", "elements", "required", "choices", "default", "aliases", "no_log")
 
 each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-
-
-def documentation(path: Path, block: str) -> Any:
-    """One of a module's documentation blocks, parsed."""
-    name = f"ansible_collections.steelyard.stack.plugins.modules.{path.stem}"
-    return yaml.safe_load(getattr(importlib.import_module(name), block))
 
 
 def as_spec(options: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +82,7 @@ def settle(args: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
 def tasks_of(path: Path) -> list[dict[str, Any]]:
     """The example tasks; examples that are whole plays are looked into."""
     found: list[dict[str, Any]] = []
-    for entry in documentation(path, "EXAMPLES") or []:
+    for entry in documentation(path.stem, "EXAMPLES") or []:
         if "hosts" in entry:
             found += [*entry.get("pre_tasks", []), *entry.get("tasks", []), *entry.get("post_tasks", [])]
         else:
@@ -115,7 +107,7 @@ def test_examples_are_accepted(path: Path) -> None:
             continue
         own += 1
         args = task[actions[0]] or {}
-        spec = as_spec(documentation(path, "DOCUMENTATION").get("options") or {})
+        spec = as_spec(documentation(path.stem, "DOCUMENTATION").get("options") or {})
         result = ArgumentSpecValidator(settle(args, spec)).validate(args)
         assert result.error_messages == [], f"{task.get('name')}: {result.error_messages}"
     assert own, f"{path.stem} has no example of itself"
@@ -135,7 +127,7 @@ def sampleless(values: dict[str, Any], where: str = "") -> list[str]:
 @each_module
 def test_returned_values_have_samples(path: Path) -> None:
     """A reader sees what comes back."""
-    values = documentation(path, "RETURN")
+    values = documentation(path.stem, "RETURN")
     assert values, f"{path.stem} documents nothing that it returns"
     assert sampleless(values) == []
 
@@ -143,5 +135,5 @@ def test_returned_values_have_samples(path: Path) -> None:
 @each_module
 def test_check_and_diff_mode_are_said(path: Path) -> None:
     """The attributes that operators decide by."""
-    attributes = documentation(path, "DOCUMENTATION").get("attributes") or {}
+    attributes = documentation(path.stem, "DOCUMENTATION").get("attributes") or {}
     assert {"check_mode", "diff_mode"} <= set(attributes), f"{path.stem} says only {sorted(attributes)}"

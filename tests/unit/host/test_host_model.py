@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +63,8 @@ def test_facts_of_several_calls_are_merged() -> None:
     assert found["sysctl_readonly"] == ["y"]
 
 
-def test_this_machine_is_read_quickly_and_wholly() -> None:
-    start = time.monotonic()
+def test_this_machine_is_read_wholly() -> None:
     found = gather(sysctls=["kernel.ostype", "vm.nosuch"], stamps=[__file__, "/no/such"])
-    assert time.monotonic() - start < 2
     assert found["sysctl"] == {"kernel.ostype": "Linux", "vm.nosuch": None}
     assert found["stamps"]["/no/such"] is None
     assert "this machine" in found["stamps"][__file__] or len(found["stamps"][__file__]) == 4096

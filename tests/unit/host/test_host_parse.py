@@ -97,6 +97,14 @@ def test_unit_of_cgroup() -> None:
     assert parse.unit_of_cgroup("0::/\n") == ""
 
 
+def test_slice_of_cgroup() -> None:
+    assert parse.slice_of_cgroup(captured("cgroup_v1_sshd")) == "system.slice"
+    inside = "12:pids:/docker/1f\n1:name=systemd:/docker/1f/app.slice/app-api.slice/app@8000.service\n"
+    assert parse.slice_of_cgroup(inside) == "app-api.slice"
+    assert parse.unit_of_cgroup(inside) == "app@8000.service"
+    assert parse.slice_of_cgroup("0::/init.scope\n") == ""
+
+
 def test_dpkg_versions() -> None:
     found = parse.dpkg_versions(captured("dpkg_query"), ["bash", "nope", "nftables"])
     assert found["bash"]

@@ -17,6 +17,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model im
     Failure,
     Group,
     Inventory,
+    Source,
     declared_by,
 )
 
@@ -94,6 +95,8 @@ def build(changes: dict[str, Any]) -> Inventory:
         groups={**groups, "all": Group("all", tuple(groups), tuple(raw["hosts"]))},
         limit=raw.get("limit", ""),
         selected=frozenset(raw.get("selected", raw["hosts"])),
+        given=tuple(Source(**source) for source in raw.get("given", ())),
+        labs=tuple(Source(**source) for source in raw.get("labs", ())),
     )
 
 
@@ -158,3 +161,16 @@ def test_a_stumbling_service_is_an_error_unless_something_was_said(monkeypatch: 
     with pytest.raises(TypeError, match="a bug"):
         check.problems(build({}), DECLARED)
     assert check.problems(build({"secrets": {"api1": {"vault_token": GIVEN, "vault_key": "empty"}}}), DECLARED)
+
+
+def test_what_hosts_share_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fleet of hundreds is judged in a moment: no class is read for each host, no pool for each balancer."""
+    read: list[str] = []
+    for module, name in ((check.services.app, "read_class"), (check.services.nginx, "read_pool")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, r=real, n=name: read.append(n) or r(*a))
+    many = {f"api{n}": {"ansible_host": f"192.0.2.{n}"} for n in range(30, 130)}
+    balancers = {f"lb{n}": {"ansible_host": f"192.0.2.{n}"} for n in range(130, 140)}
+    groups = {"api": {"hosts": [*many]}, "load_balancers": {"hosts": [*balancers]}}
+    assert check.problems(build({"hosts": {**many, **balancers}, "groups": groups}), DECLARED) == []
+    assert sorted(read) == ["read_class", "read_class", "read_pool"]

@@ -120,17 +120,6 @@ def test_the_table_is_printed_once(play: Callable[..., Run]) -> None:
     assert "did you mean nginx_pools?" in done.output
 
 
-def test_lab_and_real_hosts_never_mix(play: Callable[..., Run]) -> None:
-    inventory = deepcopy(GOOD)
-    for group in inventory["all"]["children"].values():
-        for host in group["hosts"].values():
-            host["steelyard_lab"] = "market"
-    inventory["all"]["children"]["api"]["hosts"]["api4"] = {"ansible_host": "192.0.2.15"}
-    (problem,) = refusals(play("refuse", inventory))
-    assert problem["seen"] == "lab market has no api4"
-    assert "`steelyard lab up`" in problem["remedy"]
-
-
 def test_limit_that_would_lie_and_missing_confirmation(play: Callable[..., Run]) -> None:
     words = ("--limit", "api", "-e", "operation=scale", "-e", "destroys=market", "-e", "confirm=ape")
     limited, unconfirmed = refusals(play("refuse", GOOD, *words))
@@ -172,3 +161,14 @@ def test_hosts_that_do_not_answer_are_told_together(play: Callable[..., Run]) ->
     assert problem["where"] == "lb1, api1, api3, worker1: connection"
     assert (problem["rule"], problem["seen"]) == ("every host that the operation needs answers", "no answer")
     assert "steelyard_state: leaving" in problem["remedy"]
+
+
+def test_a_refusal_is_told_without_ansibles_own_account(play: Callable[..., Run]) -> None:
+    """The table, then one line that says how the run ended; no place in the playbook, which is not what is wrong."""
+    inventory = deepcopy(GOOD)
+    inventory["all"]["vars"] |= {"nginx_poolz": {}, "app_clases": {}}
+    done = play("refuse", inventory)
+    assert len(refusals(done)) == 2
+    assert "[ERROR]" not in done.output
+    assert "Origin:" not in done.output
+    assert "2 problems in the inventory; nothing was changed" in done.output

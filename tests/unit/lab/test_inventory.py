@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support.cases import load_cases
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_size
 from steelyard.lab.inventory import MARKER, VaultOptions, parse_inventory, read_inventory
+from steelyard.lab.model import Inventory
 
 CASES = Path(__file__).parent / "cases" / "inventory"
 
@@ -96,3 +98,44 @@ def test_a_lab_is_no_inventory_for_a_lab(tmp_path: Path) -> None:
     (tmp_path / MARKER).write_text("{}")
     with pytest.raises(Refused, match="overlay"):
         read_inventory(tmp_path, VaultOptions())
+
+
+def read(folder: Path, hosts: dict[str, dict[str, Any]], **everywhere: Any) -> Inventory:
+    everything = {"steelyard_control_networks": ["192.0.2.0/24"], **everywhere}
+    document = {"all": {"children": {"api": {"hosts": hosts}}, "vars": everything}}
+    (folder / "hosts.yml").write_text(yaml.safe_dump(document))
+    return read_inventory(folder, VaultOptions())
+
+
+A_B = {"a": {"ansible_host": "192.0.2.7"}, "b": {"ansible_host": "192.0.2.8"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "seen"),
+    [
+        ({"b": {"ansible_host": "192.0.2.7"}}, "a, b", "192.0.2.7"),
+        ({"steelyard_address": "{{ 'one.example.org' }}"}, "a, b", "one.example.org"),
+        ({"steelyard_control_networks": ["192.0.2.0/33"]}, "steelyard_control_networks", "'192.0.2.0/33'"),
+        ({"steelyard_control_networks": []}, "steelyard_control_networks", "()"),
+    ],
+)
+def test_what_an_overlay_would_hide_is_found(tmp_path: Path, change: dict[str, Any], where: str, seen: str) -> None:
+    hosts = A_B | {name: value for name, value in change.items() if name in A_B}
+    everywhere = {name: value for name, value in change.items() if name not in A_B}
+    (problem, *more) = read(tmp_path, hosts, **everywhere).hidden
+    assert (where in problem.where, problem.seen, more) == (True, seen, [])
+    assert problem.remedy
+
+
+def test_what_a_rehearsal_shows_itself_is_left_to_it(tmp_path: Path) -> None:
+    """Missing secrets and releases that are not built yet do not keep anybody from bringing a lab up."""
+    own = {
+        "steelyard_address": "{{ ansible_host }}",
+        "steelyard_secrets": ["vault_token"],
+        "nginx_poolz": {},
+        "app_slice": {"memory_max": "{{ undef(hint='build it') }}"},
+    }
+    inventory = read(tmp_path, A_B, **own)
+    assert inventory.hidden == ()
+    assert inventory.secrets == ("vault_token",)
+    assert {host.groups for host in inventory.hosts} == {("api",)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,18 @@ def test_files_are_private_stable_and_leave_with_their_host(place: OverlayPlace)
     assert modes == {0o600}
     assert overlay.write_overlay(place, {"api1": own}, {"vault_a": "s"})
     assert [path.name for path in (place.folder / "host_vars").iterdir()] == ["api1.yml"]
+
+
+def test_hosts_without_a_stand_in_are_forgotten(place: OverlayPlace) -> None:
+    variables = {
+        name: overlay.host_variables("market", replace(API1, host=name), GATEWAY, place, {})
+        for name in ("api1", "api2")
+    }
+    overlay.write_overlay(place, variables, {})
+    assert overlay.read_marker(place)["addresses"] == {"api1": "10.213.0.10", "api2": "10.213.0.10"}
+    overlay.forget_hosts(place, ["api2", "never"])
+    assert [path.name for path in (place.folder / "host_vars").iterdir()] == ["api1.yml"]
+    assert list(overlay.read_marker(place)["addresses"]) == ["api1"]
 
 
 def test_secrets_are_kept_and_new_ones_made(place: OverlayPlace) -> None:

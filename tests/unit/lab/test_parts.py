@@ -1,10 +1,11 @@
 # Copyright (c) 2026 the Steelyard authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The lab's smaller parts: names, guard, engine, image recipe, /etc/hosts, status."""
+"""The lab's smaller parts: names, engine, image recipe, /etc/hosts, status."""
 
 from __future__ import annotations
 
 import io
+import subprocess
 import tarfile
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -15,39 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
-from steelyard.guard import lab_of
 from steelyard.lab import engine, image, lab, machines
 from steelyard.lab.faults import Cuts
 from steelyard.lab.hostsfile import BEGIN, END, hosts_file
 from steelyard.lab.model import MIB, Inventory, SeenLab, SeenStandIn, WantedHost
-from steelyard.lab.tasks import status_rows
-
-
-class TestGuard:
-    def test_all_real(self) -> None:
-        assert lab_of({"a": {}, "b": {"steelyard_lab": ""}}) is None
-
-    def test_all_of_one_lab(self) -> None:
-        assert lab_of({"a": {"steelyard_lab": "x"}, "b": {"steelyard_lab": "x"}}) == "x"
-
-    def test_mixed_names_every_real_host(self) -> None:
-        with pytest.raises(Refused) as caught:
-            lab_of({"a": {"steelyard_lab": "x"}, "b": {}, "c": {}})
-        assert [problem.where for problem in caught.value.problems] == ["b", "c"]
-        assert "lab up" in str(caught.value)
-
-    def test_two_labs(self) -> None:
-        with pytest.raises(Refused, match="x, y"):
-            lab_of({"a": {"steelyard_lab": "x"}, "b": {"steelyard_lab": "y"}})
-
-    @given(st.dictionaries(st.text("abc", min_size=1), st.sampled_from(["", "x", "y"]), min_size=1))
-    def test_never_a_mix(self, labs: dict[str, str]) -> None:
-        hosts: dict[str, dict[str, Any]] = {name: {"steelyard_lab": value} for name, value in labs.items()}
-        if len(set(labs.values())) == 1:
-            assert (lab_of(hosts) or "") == next(iter(labs.values()))
-        else:
-            with pytest.raises(Refused):
-                lab_of(hosts)
+from steelyard.lab.tasks import next_steps, status_rows
 
 
 @pytest.mark.parametrize(
@@ -61,6 +34,12 @@ class TestGuard:
 )
 def test_lab_name(path: str, given_name: str | None, wanted: str) -> None:
     assert lab.lab_name(Path(path), given_name) == wanted
+
+
+def test_a_file_without_a_suffix_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "hosts").write_text("api1\n")
+    assert lab.lab_name(tmp_path / "shop" / "hosts", None) == "shop"
 
 
 @pytest.mark.parametrize("name", ["a b", "-x", "ä", "x" * 60, "a/b", ".."])
@@ -108,6 +87,26 @@ class TestEngine:
 
     def test_no_pid_file(self, tmp_path: Path) -> None:
         assert not engine.stale(tmp_path / "pid")
+
+    @pytest.mark.parametrize(("uid", "words"), [(0, 1), (1000, 2)])
+    def test_an_ordinary_user_builds_with_sudo_where_namespaces_are_forbidden(
+        self, uid: int, words: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tried: list[list[str]] = []
+
+        def run(argv: list[str], **_options: Any) -> subprocess.CompletedProcess[str]:
+            tried.append(argv)
+            return subprocess.CompletedProcess(argv, 0 if argv[0] == "sudo" else 1, "", f"E: {image.NO_NAMESPACES}")
+
+        monkeypatch.setattr(image.os, "geteuid", lambda: uid)
+        monkeypatch.setattr(image.shutil, "which", lambda name: f"/usr/bin/{name}")
+        monkeypatch.setattr(image.subprocess, "run", run)
+        if uid == 0:
+            with pytest.raises(SteelyardError, match="mmdebstrap"):
+                image._run(["mmdebstrap"])
+        else:
+            image._run(["mmdebstrap"])
+        assert [argv[0] for argv in tried] == ["mmdebstrap", "sudo"][:words]
 
     def test_usage(self) -> None:
         assert engine.main([]) == 2
@@ -203,6 +202,14 @@ def test_status_shows_every_host_and_forgotten_stand_ins() -> None:
         ("api2", "no stand-in", []),
         ("old", "running, not in the inventory", ["api1"]),
     ]
+
+
+def test_next_steps_build_a_new_lab_and_scale_a_grown_one() -> None:
+    assert [line.split()[-1] for line in next_steps(())[1:]] == ["playbooks/site.yml"]
+    told, dry, real = next_steps(("api3",))
+    assert told.startswith("api3 joined")
+    assert dry.endswith("playbooks/scale.yml --check --diff")
+    assert real.endswith("playbooks/scale.yml")
 
 
 def test_unknown_hosts_are_all_named() -> None:

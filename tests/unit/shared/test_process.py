@@ -66,6 +66,17 @@ def test_what_cannot_be_seen_is_not_judged() -> None:
     assert is_alive(replace(me, boot_id=me.boot_id.split("/")[0] + "/1")) is None
 
 
+def test_without_proc_a_free_number_has_ended(child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a number that is taken nothing can be said; of one that is free it can."""
+    monkeypatch.setattr(process, "boot_id", lambda: "")
+    holder = Process(this_process().host, "", child.pid, 0)
+    assert is_alive(holder) is None
+    end(child)
+    assert is_alive(holder) is False
+    assert is_alive(replace(holder, host="elsewhere")) is None
+    assert is_alive(replace(holder, boot_id="b1/1")) is None
+
+
 def test_a_command_with_spaces_and_parentheses(
     tmp_path: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
