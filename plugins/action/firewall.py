@@ -12,8 +12,10 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.utils.display import Display
 
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall.model import Table, resolved
 from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_duration
+from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
 from ansible_collections.steelyard.stack.plugins.modules.firewall import ARGUMENT_SPEC
 from ansible_collections.steelyard.stack.plugins.plugin_utils.action import SteelyardAction
 
@@ -27,11 +29,15 @@ class ActionModule(SteelyardAction):
 
     ARGUMENTS = ARGUMENT_SPEC
 
+    # A clock that a test can turn.
+    clock = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
+
     def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Return the module's result; when a rule set is on trial, after its confirmation."""
         table = Table.from_dict(args["wanted"])
         args["wanted"] = resolved(table, look_up(table)).as_dict()
-        end = time.monotonic() + parse_duration(args["confirm_within"], "confirm_within")
+        end = self.clock() + parse_duration(args["confirm_within"], "confirm_within")
         result = self._call(args, variables)
         if not result.get("failed") and result.get("armed"):
             result = self._confirm(result, args, variables, end)
@@ -43,20 +49,27 @@ class ActionModule(SteelyardAction):
         self, result: dict[str, Any], args: dict[str, Any], task_vars: dict[str, Any], end: float
     ) -> dict[str, Any]:
         """Connect anew, which is the proof, and stop the rollback; else wait until it has run and say so."""
-        lost: AnsibleConnectionFailure | None = None
-        while True:
+        lost: list[AnsibleConnectionFailure] = []
+
+        def connect() -> dict[str, Any]:
             self._connection.reset()
             try:
-                answer = self._call({**args, "operation": "confirm"}, task_vars)
-                break
+                return self._call({**args, "operation": "confirm"}, task_vars)
             except AnsibleConnectionFailure as error:
-                lost = error
-                if time.monotonic() > end + GRACE:
-                    raise
-                display.display("  firewall: no new connection; waiting for the host to take the rule set back")
+                if not lost:
+                    display.display("  firewall: no new connection; waiting for the host to take the rule set back")
+                lost.append(error)
+                return {}
+
+        deadline = end + GRACE - self.clock()
+        try:
+            # A refused connection comes back at once: the pause between two attempts grows.
+            answer = wait_until(connect, bool, deadline, "a new connection", clock=self.clock, sleep=self.sleep)
+        except GateNotPassed:
+            raise lost[-1] from None
         if answer.get("failed"):
-            if lost is not None:
-                answer["msg"] = f"{answer['msg']}\nThe new connection failed with: {lost}"
+            if lost:
+                answer["msg"] = f"{answer['msg']}\nThe new connection failed with: {lost[-1]}"
             return {**result, **answer, "applied": [], "armed": False, "changed": False}
         return {**result, "armed": False}
 

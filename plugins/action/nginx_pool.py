@@ -11,8 +11,9 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Host
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.health import Answers, ok_to_stop
-from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import STATUS_LISTEN, Pool
+from ansible_collections.steelyard.stack.plugins.module_utils.nginx.model import SERVICE, STATUS_LISTEN, Pool
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.plan import hold_plan, in_phases, make_plan, resume
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import Balancer
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
@@ -96,7 +97,7 @@ class ActionModule(ClusterAction):
 
 def _balancer(name: str, answer: Any, variables: Mapping[str, Any]) -> Balancer:
     """Return what one balancer answered; without an answer, that it is unreachable."""
-    state = variables.get("nginx_state", variables.get("steelyard_state", "present"))
+    state = Host(name, vars=variables).state_of(SERVICE)
     answered = isinstance(answer, Mapping) and isinstance(answer.get("balancer"), Mapping)
     found = Balancer.from_dict(answer["balancer"]) if answered else Balancer(name, reachable=False)
     return replace(found, host=name, excused=state in OUT_OF_SERVICE, leaving=state == "leaving")

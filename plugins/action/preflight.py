@@ -7,31 +7,24 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ansible.plugins.action import ActionBase
-
 from ansible_collections.steelyard.stack.plugins.module_utils.host.model import clock_skew, merge_facts
+from ansible_collections.steelyard.stack.plugins.plugin_utils.action import SteelyardAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(SteelyardAction):
     """`steelyard.stack.preflight`."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Return `ansible_facts.steelyard_host`, merged into what earlier calls found."""
-        task_vars = task_vars or {}
-        result: dict[str, Any] = super().run(tmp, task_vars)
         before = time.time()
-        result.update(
-            self._execute_module(
-                module_name="steelyard.stack.host_facts", module_args=dict(self._task.args), task_vars=task_vars
-            )
+        result: dict[str, Any] = self._execute_module(
+            module_name="steelyard.stack.host_facts", module_args=args, task_vars=variables
         )
         after = time.time()
         found = result.get("ansible_facts", {}).get("steelyard_host")
         if result.get("failed") or not found:
             return result
-        earlier = dict(task_vars.get("ansible_facts", {}).get("steelyard_host") or {})
+        earlier = dict(variables.get("ansible_facts", {}).get("steelyard_host") or {})
         found["clock_skew"] = clock_skew(before, found["time"], after)
         result["ansible_facts"]["steelyard_host"] = merge_facts(earlier, found)
         result.pop("invocation", None)

@@ -8,14 +8,23 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ansible.errors import AnsibleError
+
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.host.judge import UNREACHABLE, judge, notes
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import OPERATIONS
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory.report import MASK
 from ansible_collections.steelyard.stack.plugins.plugin_utils.action import failure
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import fleet_from_vars, host_facts, plain
 from ansible_collections.steelyard.stack.plugins.plugin_utils.labs import labs_of, sources_of
 from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, display
 from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused
+
+REGISTERED = "__steelyard_preflight"
+PASSWORDS = (
+    "ansible_password", "ansible_ssh_pass", "ansible_ssh_password", "ansible_become_pass", "ansible_become_password",
+    "ansible_sudo_pass",
+)  # fmt: skip
 
 ARGUMENTS = {
     "operation": {"type": "str", "default": "site", "choices": list(OPERATIONS)},
@@ -39,7 +48,8 @@ class ActionModule(ClusterAction):
             fleet = fleet_from_vars(variables)
             facts = host_facts(variables)
             hosts = args["hosts"] or _hosts_of(variables, [h.name for h in fleet.hosts])
-            problems = judge(fleet, facts, hosts, args["operation"], args["allow_unreachable"])
+            said = _said(variables, [name for name in hosts if not facts.get(name)])
+            problems = judge(fleet, facts, hosts, args["operation"], args["allow_unreachable"], said)
             forgotten = _forgotten_lab(variables) if problems else ""
             problems = [_with_hint(p, forgotten) for p in problems]
             result |= {"notes": notes(fleet, facts, hosts), "hosts": list(hosts)}
@@ -50,6 +60,26 @@ class ActionModule(ClusterAction):
         except SteelyardError as error:
             result |= failure(error)
         return self.finish(result, variables)
+
+
+def _said(task_vars: Mapping[str, Any], hosts: list[str]) -> dict[str, str]:
+    """Return what Ansible said of hosts that did not answer, as `preflight` registered it; passwords are masked."""
+    found = {}
+    for name in hosts:
+        variables = task_vars["hostvars"].get(name) or {}
+        answer = variables.get(REGISTERED)
+        text = str(answer.get("msg") or "") if isinstance(answer, Mapping) else ""
+        for secret in (_plain_value(variables, key) for key in PASSWORDS if text):
+            text = text.replace(secret, MASK) if secret else text
+        found[name] = text
+    return found
+
+
+def _plain_value(variables: Mapping[str, Any], key: str) -> str:
+    try:
+        return str(variables.get(key) or "")
+    except AnsibleError:  # it cannot be made: then Ansible had no value to tell either
+        return ""
 
 
 def _forgotten_lab(task_vars: Mapping[str, Any]) -> str:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import plain
-from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction, failure
+from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction
 
 MODULE = "steelyard.stack.redis_instances"
 PACKED: Mapping[str, type] = {"instances": list, "sentinels": list, "clusters": list, "secrets": dict}
@@ -37,19 +37,14 @@ class ActionModule(ClusterAction):
     _requires_connection = True
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Read and apply; returns one result."""
-        result = super().run(tmp, task_vars)
-        task_vars = task_vars or {}
-        arguments = {"host": task_vars.get("inventory_hostname", ""), **self._task.args}
-        try:
-            text = packed(arguments)
-            arguments = {**{k: v for k, v in arguments.items() if k not in PACKED}, "payload": text}
-            if arguments.get("operation", "apply") == "apply":
-                return {**result, **self._apply(arguments, task_vars)}
-            return {**result, **self._call(arguments, task_vars)}
-        except SteelyardError as err:
-            return {**result, **failure(err)}
+        arguments = {"host": variables.get("inventory_hostname", ""), **args}
+        text = packed(arguments)
+        arguments = {**{k: v for k, v in arguments.items() if k not in PACKED}, "payload": text}
+        if arguments.get("operation", "apply") == "apply":
+            return self._apply(arguments, variables)
+        return self._call(arguments, variables)
 
     def _call(self, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         return self._execute_module(module_name=MODULE, module_args=dict(arguments), task_vars=task_vars)

@@ -15,7 +15,7 @@ description:
   - A name of C(services) returns the services that the inventory places on the host, as a list; C(base) is one of them.
   - A name of C(nginx_state) returns whether the balancer is C(present), in C(maintenance) or C(leaving).
   - A name of C(excused_hosts) returns the names of all hosts that need not answer, because the inventory says of the
-    whole host that it leaves or is in maintenance.
+    whole host, or of every service on it, that it leaves or is in maintenance.
   - A name of C(leaving_hosts) returns the names of all hosts whose applications leave, as a list.
   - A name of C(peer_names) returns the names that the host must be able to look up, as a list; hosts that state an
     IP address are not in it.

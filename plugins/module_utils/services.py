@@ -27,7 +27,7 @@ SERVICES: tuple[Service, ...] = (APP, NGINX, REDIS, FIREWALL)
 """In the order in which they are asked, and named to people."""
 
 EXCUSED = ("maintenance", "leaving")
-"""States in which a whole machine need not answer."""
+"""States in which a machine need not answer, where all that is placed on it is in one of them."""
 
 ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # compared here, never bound
 
@@ -145,10 +145,18 @@ def sysctls(fleet: Fleet, host: Host) -> dict[str, int | str]:
     return {name: value for s in SERVICES if s.is_on(fleet, host) for name, value in s.sysctls.items()}
 
 
+def excused(fleet: Fleet, host: Host) -> bool:
+    """Return whether a host need not answer: the inventory says so of it, or of each service placed on it."""
+    if host.vars.get("steelyard_state") in EXCUSED:
+        return True
+    placed = [service for service in SERVICES if service.is_on(fleet, host)]
+    return bool(placed) and all(host.state_of(service.name) in EXCUSED for service in placed)
+
+
 _WANTED: Mapping[str, Callable[[Fleet, Host], Any]] = {
     **{name: make for service in SERVICES for name, make in service.wanted.items()},
     # What rests on all services.
-    "excused_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if h.vars.get("steelyard_state") in EXCUSED],
+    "excused_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if excused(fleet, h)],
     "firewall": lambda fleet, host: firewall.wanted_table(fleet, host, listeners(fleet, host)),
     "peer_names": peer_names,
     "redis_tenants": lambda fleet, host: tenants(fleet, host, REDIS),

@@ -27,9 +27,15 @@ options:
     description:
       - What to do with addresses of leaving hosts that are in a set. They may still serve until they are drained, so
         V(keep) leaves them; V(remove) takes them out. New ones are never added.
+      - With V(keep), addresses in a set that are of no host of the group stay too, and a note says so. They may be those
+        of a live machine whose line was deleted, or changed, before it had left; see O(prune).
     type: str
     choices: [keep, remove]
     default: remove
+  prune:
+    description: With O(leaving=keep), take out addresses that are of no host of the group. It has left for good.
+    type: bool
+    default: false
   confirm_within:
     description: How long a new rule set is on trial.
     type: str
@@ -101,13 +107,14 @@ from ansible_collections.steelyard.stack.plugins.module_utils.errors import Stee
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall.apply import apply_plan, confirm, read
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall.client import Client
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall.model import Table
-from ansible_collections.steelyard.stack.plugins.module_utils.firewall.plan import make_plan
+from ansible_collections.steelyard.stack.plugins.module_utils.firewall.plan import Keep, make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.host.facts import ssh_peer
 from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_duration
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "wanted": {"type": "dict", "required": True},
     "leaving": {"type": "str", "choices": ["keep", "remove"], "default": "remove"},
+    "prune": {"type": "bool", "default": False},
     "confirm_within": {"type": "str", "default": "60s"},
     "operation": {"type": "str", "choices": ["apply", "confirm"], "default": "apply"},
 }
@@ -116,7 +123,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def run(module: AnsibleModule, client: Client) -> dict[str, Any]:
     """Read, plan and do; raises SteelyardError."""
     wanted = Table.from_dict(module.params["wanted"])
-    keep = module.params["leaving"] == "keep"
+    keeps = module.params["leaving"] == "keep"
+    keep = Keep(leaving=keeps, unknown=keeps and not module.params["prune"])
     if module.params["operation"] == "confirm":
         confirm(client, wanted, keep)
         return {"changed": True, "armed": False}

@@ -24,6 +24,7 @@ description:
   - Run it in the same play as M(steelyard.stack.preflight). A host that does not answer is reported with all the others
     when that task has C(ignore_unreachable=true) and C(any_errors_fatal=false); with C(any_errors_fatal) Ansible ends
     the play there, ignored or not. Set C(any_errors_fatal) on the play, so that no host goes on after the report failed.
+  - A host that did not answer is told with Ansible's reason when that task also registers C(__steelyard_preflight).
 options:
   operation:
     description: What will be done after the check.
@@ -58,6 +59,7 @@ EXAMPLES = r"""
     - name: Read the host
       steelyard.stack.preflight:
         resolve: "{{ lookup('steelyard.stack.wanted', 'peer_names') }}"
+      register: __steelyard_preflight
       any_errors_fatal: false
 
     - name: Judge all hosts together

@@ -121,8 +121,9 @@ class World:
 
 
 def as_seen_table(wanted: Table, seen: SeenTable | None, keep: bool) -> SeenTable:
-    """Return the kernel's table once the wanted one has been applied over `seen`."""
-    sets = {n: (kind, tuple(e)) for n, (kind, e) in firewall_plan.effective_sets(seen, wanted, keep).items()}
+    """Return the kernel's table once the wanted one has been applied over `seen`; with `keep` as the roles apply it."""
+    kept = firewall_plan.Keep(keep, keep)
+    sets = {n: (kind, tuple(e)) for n, (kind, e) in firewall_plan.effective_sets(seen, wanted, kept).items()}
     sets |= {name: (f"{kind} . inet_service . inet_service", ()) for name, kind in EARLIER.items()}
     return SeenTable(tuple(rule.comment for rule in wanted.rules), sets, firewall_plan.CHAINS)
 

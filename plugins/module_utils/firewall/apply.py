@@ -18,21 +18,22 @@ from ansible_collections.steelyard.stack.plugins.module_utils.firewall.plan impo
 if TYPE_CHECKING:
     from ansible_collections.steelyard.stack.plugins.module_utils.firewall.client import Client
     from ansible_collections.steelyard.stack.plugins.module_utils.firewall.model import Table
+    from ansible_collections.steelyard.stack.plugins.module_utils.firewall.plan import Keep
     from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 
 
-def read(client: Client, wanted: Table, ssh_peer: str, keep_leaving: bool) -> Seen:
+def read(client: Client, wanted: Table, ssh_peer: str, keep: Keep) -> Seen:
     """Observe the kernel's table, the files for the next boot and whether a rollback waits."""
     table, forbidden = client.read()
     if forbidden:
         return Seen(None, ssh_peer, forbidden=forbidden)
     if not wanted.enabled:
         return Seen(table, ssh_peer, client.anything_persisted())
-    text = table_text(wanted, effective_sets(table, wanted, keep_leaving))
+    text = table_text(wanted, effective_sets(table, wanted, keep))
     return Seen(table, ssh_peer, client.persisted(text), client.armed())
 
 
-def apply_plan(client: Client, plan: Plan, seen: Seen, wanted: Table, keep_leaving: bool, seconds: float) -> bool:
+def apply_plan(client: Client, plan: Plan, seen: Seen, wanted: Table, keep: Keep, seconds: float) -> bool:
     """Do the steps; True when a rollback is armed, so that the control side must confirm over a new connection."""
     verbs = {step.verb for step in plan.steps}
     if not verbs:
@@ -48,7 +49,7 @@ def apply_plan(client: Client, plan: Plan, seen: Seen, wanted: Table, keep_leavi
         # While a trial runs the present table is the one on trial: the way back stays the one that was confirmed last.
         client.disarm()
         client.arm(seconds, keep=seen.armed)
-        client.load(table_text(wanted, effective_sets(seen.table, wanted, keep_leaving), earlier))
+        client.load(table_text(wanted, effective_sets(seen.table, wanted, keep), earlier))
         return True
     commands = element_commands(plan.steps)
     if commands:
@@ -57,11 +58,11 @@ def apply_plan(client: Client, plan: Plan, seen: Seen, wanted: Table, keep_leavi
         client.disarm()
         client.arm(seconds, keep=True)  # the whole time again: the former run used up part of it
         return True
-    client.persist(table_text(wanted, effective_sets(seen.table, wanted, keep_leaving)))
+    client.persist(table_text(wanted, effective_sets(seen.table, wanted, keep)))
     return False
 
 
-def confirm(client: Client, wanted: Table, keep_leaving: bool) -> None:
+def confirm(client: Client, wanted: Table, keep: Keep) -> None:
     """A new connection has reached this host: keep the rule set; raises GateNotPassed when it was taken back.
 
     Whether it was is seen from the rules in force. A timer that is gone says nothing: an earlier confirmation may
@@ -76,5 +77,5 @@ def confirm(client: Client, wanted: Table, keep_leaving: bool) -> None:
             "it did not in time: the former rule set is back",
             "check steelyard_control_networks and firewall_ssh_ports against how you reach this host",
         )
-    client.persist(table_text(wanted, effective_sets(table, wanted, keep_leaving)))
+    client.persist(table_text(wanted, effective_sets(table, wanted, keep)))
     client.forget_rollback()

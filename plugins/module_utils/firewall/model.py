@@ -146,6 +146,44 @@ def problems_of(fleet: Fleet, host: Host) -> list[Problem]:
     return found
 
 
+def lets_in(fleet: Fleet, host: Host, peer: Host, listener: Listener) -> bool:
+    """Return whether the host's table, as wanted, lets `peer` connect to the listener.
+
+    It does where that cannot be told: an address that is only known as a name, variables that are refused elsewhere.
+    """
+    if not enabled(host) or host.name == peer.name:
+        return True
+    try:
+        if _admits(_opening_of(listener), peer):
+            return True
+    except ValueError:  # a network that is none
+        return True
+    if not host.vars.get("firewall_extra_rules"):
+        return False
+    if problems_of(fleet, host):
+        return True
+    return any(e.proto == "tcp" and _covers(e.port, listener.port) and _admits(e, peer) for e in _extras(host))
+
+
+def _admits(opening: Extra, peer: Host) -> bool:
+    if peer.groups & set(opening.groups):
+        return True
+    return bool(opening.networks) and not (_is_address(peer.address) and outside(peer.address, opening.networks))
+
+
+def _covers(ports: str, port: int) -> bool:
+    ends = ports.split("-")
+    return int(ends[0]) <= port <= int(ends[-1])
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def outside(peer: str, networks: Iterable[str]) -> bool:
     """Say whether an address is in none of the networks; an IPv4 address inside IPv6 counts as IPv4."""
     address = ipaddress.ip_address(peer.partition("%")[0])

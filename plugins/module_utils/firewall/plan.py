@@ -13,11 +13,34 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.steelyard.stack.plugins.module_utils.fingerprint import fingerprint
-from ansible_collections.steelyard.stack.plugins.module_utils.firewall.model import EARLIER, TABLE, Table, outside
+from ansible_collections.steelyard.stack.plugins.module_utils.firewall.model import (
+    EARLIER,
+    TABLE,
+    PeerSet,
+    Table,
+    outside,
+)
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall.parse import SeenTable
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Refusal, Step
 
 CHAINS = (("input", "input", "drop", 0),)
+PRUNE = "firewall_prune"
+"""The role's variable that takes those out of the sets whom the inventory does not know."""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Who stays in a set though the inventory does not place it there.
+
+    `leaving`: hosts that leave, until they are drained. `unknown`: addresses of no host of the group, which may be
+    those of a live machine whose line was deleted, or changed, before it had left.
+    """
+
+    leaving: bool = False
+    unknown: bool = False
+
+
+KEEP_NOBODY = Keep()
 
 
 @dataclass(frozen=True)
@@ -31,8 +54,8 @@ class Seen:
     forbidden: str = ""
 
 
-def make_plan(seen: Seen, wanted: Table, host: str, keep_leaving: bool = False) -> Plan:
-    """Return the steps; with `keep_leaving` addresses of leaving hosts that are in a set stay there."""
+def make_plan(seen: Seen, wanted: Table, host: str, keep: Keep = KEEP_NOBODY) -> Plan:
+    """Return the steps; addresses that are in a set and that `keep` names stay there."""
     if seen.forbidden:
         note = f"packet filtering is not possible on {host} ({seen.forbidden}): left out"
         return Plan("firewall", host, notes=(note,))
@@ -42,27 +65,45 @@ def make_plan(seen: Seen, wanted: Table, host: str, keep_leaving: bool = False) 
     refusals = _refusals(seen.ssh_peer, wanted)
     if refusals:
         return _plan((), refusals, seen, wanted, host)
-    steps = _table_steps(seen, wanted, host, keep_leaving)
+    steps = _table_steps(seen, wanted, host, keep)
     if seen.armed and not any(s.verb.endswith("_table") for s in steps):
         steps = (*steps, _step("confirm", TABLE, host, "a new rule set still waits for its confirmation"))
     if not seen.persisted and not any(s.verb.endswith("_table") or s.verb == "confirm" for s in steps):
         steps = (*steps, _step("persist", TABLE, host, "for the next boot"))
-    return _plan(steps, (), seen, wanted, host)
+    return _plan(steps, (), seen, wanted, host, _notes(seen.table, wanted, host) if keep.unknown else ())
 
 
-def effective_sets(seen: SeenTable | None, wanted: Table, keep_leaving: bool) -> dict[str, tuple[str, tuple[str, ...]]]:
+def effective_sets(seen: SeenTable | None, wanted: Table, keep: Keep) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Return type and elements of each peer set as they should be afterwards.
 
-    A leaving host that could connect until now (no such set yet) keeps that right with `keep_leaving`.
+    A leaving host that could connect until now (no such set yet) keeps that right with `keep.leaving`.
     """
     found = {}
     for peers in wanted.sets:
-        there: set[str] = set(peers.leaving) if keep_leaving else set()
-        if keep_leaving and seen is not None and peers.name in seen.sets:
+        there: set[str] = set(peers.leaving) if keep.leaving else set()
+        if seen is not None and peers.name in seen.sets:
             there &= set(seen.sets[peers.name][1])
-        elements = {*peers.elements, *there}
+        unknown = _unknown(seen, peers) if keep.unknown else set()
+        elements = {*peers.elements, *there, *unknown}
         found[peers.name] = (peers.kind, tuple(sorted(elements, key=_order)))
     return found
+
+
+def _unknown(seen: SeenTable | None, peers: PeerSet) -> set[str]:
+    """Return what is in one of our sets and is the address of no host of its group, leaving or not."""
+    kind, elements = seen.sets.get(peers.name, ("", ())) if seen is not None else ("", ())
+    return set(elements) - {*peers.elements, *peers.leaving} if kind == peers.kind else set()
+
+
+def _notes(seen: SeenTable | None, wanted: Table, host: str) -> tuple[str, ...]:
+    """Say who is still let in though the inventory does not know it."""
+    found = ((peers.name, sorted(_unknown(seen, peers), key=_order)) for peers in wanted.sets)
+    kept = [f"{address} in {name}" for name, addresses in found for address in addresses]
+    if not kept:
+        return ()
+    remedy = f"if it left for good, run site.yml with -e {PRUNE}=true; else put its line back, marked leaving, and run scale.yml"
+    said = "is no host of that group in the inventory; it is still let in"
+    return tuple(f"{host}: {each} {said}. Remedy: {remedy}" for each in kept)
 
 
 def same_rules(seen: SeenTable | None, wanted: Table) -> bool:
@@ -78,14 +119,14 @@ def same_rules(seen: SeenTable | None, wanted: Table) -> bool:
     )
 
 
-def _table_steps(seen: Seen, wanted: Table, host: str, keep_leaving: bool) -> tuple[Step, ...]:
+def _table_steps(seen: Seen, wanted: Table, host: str, keep: Keep) -> tuple[Step, ...]:
     if seen.table is None:
         detail = f"{len(wanted.rules)} rules, {len(wanted.sets)} sets; taken back unless a new connection succeeds"
         return (_step("create_table", TABLE, host, detail),)
     if not same_rules(seen.table, wanted):
         return (_step("replace_table", TABLE, host, _difference(seen.table, wanted)),)
     steps = []
-    for name, (_kind, elements) in effective_sets(seen.table, wanted, keep_leaving).items():
+    for name, (_kind, elements) in effective_sets(seen.table, wanted, keep).items():
         there = set(seen.table.sets[name][1])
         for verb, addresses in (("add_elements", set(elements) - there), ("remove_elements", there - set(elements))):
             if addresses:
@@ -115,9 +156,11 @@ def _step(verb: str, subject: str, host: str, detail: str = "", args: Mapping[st
     return Step(f"{verb}/{subject}", verb, subject, detail, seconds=0.1, hosts=(host,), args=args or {})
 
 
-def _plan(steps: Sequence[Step], refusals: Sequence[Refusal], seen: Seen, wanted: Table, host: str) -> Plan:
+def _plan(
+    steps: Sequence[Step], refusals: Sequence[Refusal], seen: Seen, wanted: Table, host: str, notes: Sequence[str] = ()
+) -> Plan:
     rests_on = seen.table.as_dict() if seen.table else None
-    return Plan("firewall", host, tuple(steps), tuple(refusals), (), fingerprint(wanted.as_dict(), rests_on))
+    return Plan("firewall", host, tuple(steps), tuple(refusals), tuple(notes), fingerprint(wanted.as_dict(), rests_on))
 
 
 def _order(address: str) -> tuple[int, bytes]:

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from ansible_collections.steelyard.stack.plugins.module_utils import services
@@ -24,15 +26,24 @@ DISKS = ("/", "/var")
 INSTALLING = frozenset({"site", "scale"})
 """Operations that put something on hosts; others only need hosts that answer and obey."""
 
+LONGEST_REASON = 120
+_AROUND = re.compile(r"^(Task failed: |Failed to connect to the host via ssh: )+")
+
 Facts: TypeAlias = "Mapping[str, Mapping[str, Any] | None]"
 
 
 def judge(
-    fleet: Fleet, facts: Facts, hosts: Collection[str], operation: str, allow_unreachable: Collection[str] = ()
+    fleet: Fleet,
+    facts: Facts,
+    hosts: Collection[str],
+    operation: str,
+    allow_unreachable: Collection[str] = (),
+    said: Mapping[str, str] | None = None,
 ) -> list[Problem]:
     """Return everything that is wrong with the `hosts` of this operation; equal problems of several are one.
 
-    `facts` are the `steelyard_host` facts, None (or missing) for a host that did not answer.
+    `facts` are the `steelyard_host` facts, None (or missing) for a host that did not answer; `said` is what
+    was said of it instead.
     """
 
     def each() -> Iterator[tuple[str, Problem]]:
@@ -41,7 +52,7 @@ def judge(
             if host.name not in hosts or (seen is None and host.name in allow_unreachable):
                 continue
             if seen is None:
-                yield host.name, UNREACHABLE
+                yield host.name, replace(UNREACHABLE, seen=in_short((said or {}).get(host.name, "")))
                 continue
             for problem in _of_host(fleet, host, seen, operation):
                 yield host.name, problem
@@ -66,6 +77,16 @@ UNREACHABLE = Problem(
     "start it, or correct ansible_host, the SSH key or the sudo password (-K); mark one that is away "
     "steelyard_state: maintenance, one that is gone for good steelyard_state: leaving",
 )
+
+
+def in_short(said: str) -> str:
+    """Return the line that says why a host did not answer, at most LONGEST_REASON characters of it."""
+    text = _AROUND.sub("", said.strip())
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    line = next((line for line in lines if line and not line.startswith("Warning: Permanently added")), "")
+    if not line:
+        return UNREACHABLE.seen
+    return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 1]}…"
 
 
 def _of_host(fleet: Fleet, host: Host, raw: Mapping[str, Any], operation: str) -> Iterator[Problem]:

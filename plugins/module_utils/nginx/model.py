@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ansible_collections.steelyard.stack.plugins.module_utils.app.model import SERVICE as APP
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance, instances_of
+from ansible_collections.steelyard.stack.plugins.module_utils.app.model import listeners as instance_listeners
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
-from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host, Listener
+from ansible_collections.steelyard.stack.plugins.module_utils.firewall.model import lets_in
+from ansible_collections.steelyard.stack.plugins.module_utils.fleet import GROUPS, Fleet, Host, Listener
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.options import (
     POOL_OPTIONS,
     SETTING_OPTIONS,
@@ -340,7 +343,27 @@ def _pool_problems(fleet: Fleet, host: Host, pool: Pool) -> list[Problem]:
     places = {(m.endpoint, fleet.host(m.host).address) for m in pool.members}
     twice = _twice(endpoint for endpoint, _address in places)
     remedy = "give the hosts different addresses, or the instances different ports"
-    return [*found, *(Problem(where, "two members have different endpoints", e, remedy) for e in twice)]
+    found += [Problem(where, "two members have different endpoints", e, remedy) for e in twice]
+    return [*found, *_reach_problems(fleet, host, pool)]
+
+
+def _reach_problems(fleet: Fleet, balancer: Host, pool: Pool) -> list[Problem]:
+    """Return what is wrong when members' firewalls, as the inventory has them, shut this balancer out."""
+    if balancer.state_of(SERVICE) == "leaving":
+        return []
+    known = {*GROUPS, *(g for h in fleet.hosts for g in h.groups)}  # a mistyped group is said of the class
+    shut: list[str] = []
+    for name in dict.fromkeys(m.host for m in pool.members if m.state != REMOVED):
+        host = fleet.host(name)
+        heard = (li for li in instance_listeners(fleet, host) if li.service == f"{APP} {pool.class_name}")
+        told = (li for li in heard if known.issuperset(li.groups))
+        shut += [f"{name}:{li.port}" for li in told if not lets_in(fleet, host, balancer, li)]
+    if not shut:
+        return []
+    more = f" and {len(shut) - 1} more" if len(shut) > 1 else ""
+    remedy = f"add {GROUP} to allow_from of class {pool.class_name}, or the balancers' network to allow_from_networks"
+    where, rule = f"{balancer.name}: nginx_pools.{pool.name}", "the balancers of a pool may connect to its members"
+    return [Problem(where, rule, f"the firewall shuts them out of {shut[0]}{more}", remedy)]
 
 
 def _site_problems(site: Site, pools: Mapping[str, Any] | None) -> list[Problem]:

@@ -60,3 +60,35 @@ def test_a_host_of_an_extra_group_is_managed_when_a_class_runs_on_it() -> None:
     bare, busy = host({"api": app_class()}, **alone), host({"jobs": app_class(group="batch")}, **alone)
     assert services.services_of(Fleet((bare,)), bare) == []
     assert services.services_of(Fleet((busy,)), busy) == ["base", "app"]
+
+
+@pytest.mark.parametrize(
+    ("states", "excused"),
+    [
+        ({}, False),
+        ({"steelyard_state": "maintenance"}, True),
+        ({"steelyard_state": "leaving"}, True),
+        ({"app_state": "maintenance"}, False),
+        ({"nginx_state": "leaving"}, False),
+        ({"app_state": "leaving", "nginx_state": "maintenance"}, True),
+    ],
+)
+def test_a_host_need_not_answer_when_nothing_on_it_is_in_service(states: dict[str, str], excused: bool) -> None:
+    both = host({"api": app_class()}, groups=("api", "load_balancers"), **states)
+    assert services.wanted("excused_hosts", Fleet((both,)), both) == (["api1"] if excused else [])
+
+
+@pytest.mark.parametrize(
+    ("group", "states", "excused"),
+    [
+        ("load_balancers", {"nginx_state": "maintenance"}, True),
+        ("load_balancers", {"nginx_state": "leaving"}, True),
+        ("load_balancers", {"app_state": "maintenance"}, False),
+        ("api", {"app_state": "maintenance"}, True),
+        ("api", {"nginx_state": "maintenance"}, False),
+        ("monitoring", {"app_state": "maintenance", "nginx_state": "maintenance"}, False),
+    ],
+)
+def test_only_the_states_of_services_on_the_host_excuse_it(group: str, states: dict[str, str], excused: bool) -> None:
+    one = host({"api": app_class()}, groups=(group,), **states)
+    assert services.wanted("excused_hosts", Fleet((one,)), one) == (["api1"] if excused else [])

@@ -13,7 +13,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.firewall.apply imp
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall.client import Client
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall.model import EARLIER, PeerSet, Rule, Table
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall.parse import SeenTable
-from ansible_collections.steelyard.stack.plugins.module_utils.firewall.plan import CHAINS, make_plan
+from ansible_collections.steelyard.stack.plugins.module_utils.firewall.plan import CHAINS, KEEP_NOBODY, Keep, make_plan
 
 WANTED = Table(True, (Rule("ssh", "tcp dport 22 accept"),), (PeerSet("api_v4", "ipv4_addr", ("10.0.0.5",)),))
 
@@ -80,8 +80,8 @@ def table_as(wanted: Table, **elements: tuple[str, ...]) -> SeenTable:
 
 
 def run(kernel: Any) -> bool:
-    seen = read(kernel, WANTED, "", False)
-    return apply_plan(kernel, make_plan(seen, WANTED, "h1"), seen, WANTED, False, 10)
+    seen = read(kernel, WANTED, "", KEEP_NOBODY)
+    return apply_plan(kernel, make_plan(seen, WANTED, "h1"), seen, WANTED, KEEP_NOBODY, 10)
 
 
 def test_armed_before_it_is_loaded_and_persisted_only_when_confirmed() -> None:
@@ -90,7 +90,7 @@ def test_armed_before_it_is_loaded_and_persisted_only_when_confirmed() -> None:
     assert kernel.calls == ["arm", "load table"]
     assert kernel.files == ""
     assert "10.9.9.9 . 40000 . 5432" in kernel.text
-    confirm(kernel, WANTED, False)
+    confirm(kernel, WANTED, KEEP_NOBODY)
     assert kernel.calls == ["arm", "load table", "persist", "forget"]
     assert "10.9.9.9" not in kernel.files
     assert not run(kernel)
@@ -102,7 +102,7 @@ def test_taken_back_when_nobody_confirms_in_time() -> None:
     run(kernel)
     kernel.fire()
     with pytest.raises(GateNotPassed, match="the former rule set is back"):
-        confirm(kernel, WANTED, False)
+        confirm(kernel, WANTED, KEEP_NOBODY)
     assert kernel.table is None
     assert kernel.files == ""
 
@@ -113,7 +113,7 @@ def test_confirmed_by_the_next_run_when_the_control_machine_died() -> None:
     assert run(kernel)
     assert kernel.calls == ["arm", "load table", "arm"]
     assert kernel.before is None
-    confirm(kernel, WANTED, False)
+    confirm(kernel, WANTED, KEEP_NOBODY)
     assert not run(kernel)
 
 
@@ -131,8 +131,8 @@ def test_a_table_that_is_removed_on_trial_does_not_come_back() -> None:
     kernel: Any = Kernel(SeenTable(("confirmed",), {}, CHAINS))
     run(kernel)
     off = Table(False)
-    seen = read(kernel, off, "", False)
-    assert not apply_plan(kernel, make_plan(seen, off, "h1"), seen, off, False, 10)
+    seen = read(kernel, off, "", KEEP_NOBODY)
+    assert not apply_plan(kernel, make_plan(seen, off, "h1"), seen, off, KEEP_NOBODY, 10)
     assert kernel.table is None
     assert not kernel.timer
 
@@ -140,8 +140,8 @@ def test_a_table_that_is_removed_on_trial_does_not_come_back() -> None:
 def test_a_confirmation_whose_answer_got_lost_is_given_again() -> None:
     kernel: Any = Kernel()
     run(kernel)
-    confirm(kernel, WANTED, False)
-    confirm(kernel, WANTED, False)
+    confirm(kernel, WANTED, KEEP_NOBODY)
+    confirm(kernel, WANTED, KEEP_NOBODY)
     assert kernel.files
     assert not run(kernel)
 
@@ -186,3 +186,15 @@ def test_a_replaced_table_does_not_let_unknown_connections_in() -> None:
     kernel: Any = Kernel(SeenTable(("other",), {}, CHAINS))
     assert run(kernel)
     assert "10.9.9.9" not in kernel.text
+
+
+def test_a_stranger_that_is_kept_is_in_the_files_for_the_next_boot_too() -> None:
+    kernel: Any = Kernel(table_as(WANTED, api_v4=("10.0.0.4", "10.0.0.5")))
+    keep = Keep(leaving=True, unknown=True)
+    seen = read(kernel, WANTED, "", keep)
+    plan = make_plan(seen, WANTED, "h1", keep)
+    assert [s.verb for s in plan.steps] == ["persist"]
+    apply_plan(kernel, plan, seen, WANTED, keep, 10)
+    assert "10.0.0.4, 10.0.0.5" in kernel.files
+    assert kernel.calls == ["persist"]
+    assert make_plan(read(kernel, WANTED, "", keep), WANTED, "h1", keep).steps == ()

@@ -15,6 +15,8 @@ from ansible_collections.steelyard.stack.plugins.module_utils.firewall.model imp
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall.parse import SeenTable
 from ansible_collections.steelyard.stack.plugins.module_utils.firewall.plan import (
     CHAINS,
+    KEEP_NOBODY,
+    Keep,
     Seen,
     effective_sets,
     element_commands,
@@ -51,9 +53,15 @@ def seen_of(raw: dict[str, Any]) -> Seen:
     return Seen(SeenTable(tuple(comments), sets, chains), **rest)
 
 
+def keep_of(case: dict[str, Any]) -> Keep:
+    """As the role asks for it: what leaves is kept, and what nobody knows unless it is pruned."""
+    keeps = case.get("keep_leaving", False)
+    return Keep(keeps, keeps and not case.get("prune", False))
+
+
 @pytest.mark.parametrize("case", load_cases(HERE / "cases"))
 def test_plan(case: dict[str, Any]) -> None:
-    plan = make_plan(seen_of(case["seen"]), table_of(case["wanted"]), "h1", case.get("keep_leaving", False))
+    plan = make_plan(seen_of(case["seen"]), table_of(case["wanted"]), "h1", keep_of(case))
     if "refusal" in case:
         assert [r.rule for r in plan.refusals] == [case["refusal"]]
         assert "192.0.2.0/24" in plan.refusals[0].seen
@@ -64,6 +72,23 @@ def test_plan(case: dict[str, Any]) -> None:
     assert plan.refusals == ()
     assert [n for n in plan.notes if not n.startswith(case.get("note", "?"))] == []
     assert len(plan.notes) == ("note" in case)
+
+
+def test_the_note_on_a_stranger_says_who_and_what_to_do() -> None:
+    wanted = table_of({"sets": {"api_v4": {"elements": ["10.0.0.5"]}}})
+    seen = seen_of({"rules": "as wanted", "sets": {"api_v4": ["10.0.0.5", "10.0.0.10", "10.0.0.9"]}})
+    first, second = make_plan(seen, wanted, "h1", Keep(unknown=True)).notes
+    assert first.startswith("h1: 10.0.0.9 in api_v4 is no host of that group in the inventory; it is still let in. ")
+    assert "10.0.0.10 in api_v4" in second
+    assert "firewall_prune=true" in first
+
+
+def test_a_set_of_another_kind_keeps_nothing() -> None:
+    """It is somebody else's set that only has the name of ours."""
+    wanted = table_of({"sets": {"api_v4": {"elements": ["10.0.0.5"]}}})
+    seen = SeenTable((), {"api_v4": ("inet_service", ("80",))}, CHAINS)
+    assert effective_sets(seen, wanted, Keep(True, True))["api_v4"][1] == ("10.0.0.5",)
+    assert make_plan(Seen(seen), wanted, "h1", Keep(True, True)).notes == ()
 
 
 def test_element_commands_are_one_transaction_and_touch_no_rule() -> None:
@@ -77,7 +102,9 @@ def test_element_commands_are_one_transaction_and_touch_no_rule() -> None:
 
 def test_the_text_replaces_our_table_and_nothing_else() -> None:
     wanted = table_of({"sets": {"api_v4": {"elements": ["10.0.0.6"]}, "api_v6": {}}})
-    text = table_text(wanted, effective_sets(None, wanted, False), ["10.0.0.9 . 40000 . 22", "2001:db8::1 . 1 . 2"])
+    text = table_text(
+        wanted, effective_sets(None, wanted, KEEP_NOBODY), ["10.0.0.9 . 40000 . 22", "2001:db8::1 . 1 . 2"]
+    )
     assert text.startswith("table inet steelyard\ndelete table inet steelyard\ntable inet steelyard {\n")
     assert "flush" not in text
     assert "policy drop" in text
@@ -119,10 +146,14 @@ ipv4 = st.lists(st.integers(1, 9).map(lambda n: f"10.0.0.{n}"), unique=True, max
 
 
 @given(
-    there=ipv4, here=ipv4, leaving=ipv4, keep=st.booleans(), rules=st.sampled_from(["none", "as wanted", "one less"])
+    there=ipv4,
+    here=ipv4,
+    leaving=ipv4,
+    keep=st.builds(Keep, st.booleans(), st.booleans()),
+    rules=st.sampled_from(["none", "as wanted", "one less"]),
 )
 def test_apply_then_plan_again_nothing_is_left(
-    there: list[str], here: list[str], leaving: list[str], keep: bool, rules: str
+    there: list[str], here: list[str], leaving: list[str], keep: Keep, rules: str
 ) -> None:
     gone = [a for a in leaving if a not in here]
     wanted = table_of({"sets": {"api_v4": {"elements": here, "leaving": gone}}})
@@ -139,8 +170,13 @@ def test_apply_then_plan_again_nothing_is_left(
     after = seen_of({"rules": "as wanted", "sets": {"api_v4": sorted(elements)}, "persisted": True})
     assert same_rules(after.table, wanted)
     assert make_plan(after, wanted, "h1", keep).steps == ()
-    assert set(here) <= elements <= {*here, *gone}
-    if not keep:
-        assert elements == set(here)
-    if keep and rules != "none":
-        assert elements & set(gone) == set(there) & set(gone)
+    before = set(there) if rules != "none" else set()
+    strangers = before - {*here, *gone}
+    assert set(here) <= elements <= {*here, *gone, *strangers}
+    assert elements & strangers == (strangers if keep.unknown else set())
+    if not keep.leaving:
+        assert not elements & set(gone)
+    elif rules != "none":
+        assert elements & set(gone) == before & set(gone)
+    assert bool(plan.notes) == bool(keep.unknown and strangers)
+    assert make_plan(after, wanted, "h1", keep).notes == plan.notes

@@ -66,7 +66,7 @@ def judged(case: dict[str, Any]) -> tuple[list[dict[str, str]], list[str]]:
     }
     only = case.get("hosts", list(GROUPS))
     operation, allowed = case.get("operation", "site"), case.get("allow_unreachable", [])
-    problems = judge.judge(Fleet(hosts), facts, only, operation, allowed)
+    problems = judge.judge(Fleet(hosts), facts, only, operation, allowed, case.get("said"))
     return [p.as_dict() for p in problems], judge.notes(Fleet(hosts), facts, only)
 
 
@@ -77,3 +77,23 @@ def test_rule(case: dict[str, Any]) -> None:
     keys = [set(wanted) for wanted in case["problems"]]
     said = [{k: text for k, text in p.items() if k in ks} for p, ks in zip(problems, keys, strict=False)]
     assert (len(problems), said, notes) == (len(keys), case["problems"], case.get("notes", []))
+
+
+@pytest.mark.parametrize(
+    ("said", "short"),
+    [
+        ("", "no answer"),
+        (" \n ", "no answer"),
+        ("Missing sudo password", "Missing sudo password"),
+        ("Task failed: Missing sudo password", "Missing sudo password"),
+        (
+            "Task failed: Failed to connect to the host via ssh: Warning: Permanently added '192.0.2.1' (ED25519) to the "
+            "list of known hosts.\r\nroot@192.0.2.1: Permission denied (publickey).\r\nmore",
+            "root@192.0.2.1: Permission denied (publickey).",
+        ),
+        ("x" * 120, "x" * 120),
+        ("x" * 121, "x" * 119 + "…"),
+    ],
+)
+def test_why_a_host_did_not_answer_in_short(said: str, short: str) -> None:
+    assert judge.in_short(said) == short

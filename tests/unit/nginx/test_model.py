@@ -21,6 +21,7 @@ CLASSES = {
         "command": "{release}/bin/api",
         "health": "/healthz",
         "readiness": "/readyz",
+        "allow_from": ["load_balancers"],
     }
 }
 
