@@ -11,7 +11,6 @@ import pytest
 import yaml
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 
@@ -30,12 +29,6 @@ TOKEN = "a-secret-of-the-test"
 MIB = 2**20
 
 Read = Callable[..., Inventory]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _plugins() -> None:
-    """Inventories use lookups and filters by their full names, which Ansible's own loader finds."""
-    init_plugin_loader()
 
 
 def test_the_inventories_are_found() -> None:
