@@ -3,7 +3,7 @@
 #   VERBOSE=1                show the output of parts as it comes PYTEST_ARGS=…   more arguments for pytest
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick test-all lint format docs sanity molecule bench faults tools venv engine image setup lock build clean distclean
+.PHONY: help demo test test-quick test-all lint format docs sanity molecule servers bench bench-redis faults tools venv engine image setup lock build clean distclean
 
 PY := .venv/bin/python
 PARTS := $(PY) tools/run_parts.py $(if $(VERBOSE),--verbose)
@@ -26,7 +26,7 @@ test: setup ## What CI runs: lint, unit tests, sanity, the archive, molecule, th
 test-quick: venv ## Unit tests and lint that need no container (under 2 minutes)
 	@$(PARTS) --suite quick
 
-test-all: setup ## Every scenario, fault and bench; takes hours
+test-all: setup servers ## Every scenario, fault and bench; takes hours
 	@$(PARTS) --suite all
 
 lint: tools ## ruff, mypy, yamllint, ansible-lint, shellcheck, and whether docs and specs agree
@@ -43,6 +43,12 @@ sanity: venv ## Ansible's own checks (ansible-test sanity)
 
 molecule: setup ## Each role on shared machines
 	@$(PARTS) --suite molecule
+
+servers: venv
+	@tools/setup.sh servers
+
+bench-redis: servers ## Measure: slots moved beside redis-cli, plans of 200 nodes
+	@$(PARTS) --suite bench-redis
 
 bench: setup ## Measure: no-change run of site.yml, requests a second of nginx
 	@$(PARTS) --suite bench

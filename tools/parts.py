@@ -39,6 +39,9 @@ def integration(marker: str) -> tuple[str, ...]:
 
 
 MOLECULE = python("tools/molecule.py")
+SERVERS = pytest("tests/servers", "-n", "2", "-o", "timeout=600")
+BENCH = pytest("tests/bench", "--ignore", "tests/bench/redis", "-s", "-o", "timeout=1800")
+BENCH_REDIS = pytest("tests/bench/redis", "-s", "-o", "timeout=1800")
 
 PARTS: tuple[Part, ...] = (
     Part(
@@ -66,7 +69,9 @@ PARTS: tuple[Part, ...] = (
     Part("integration", "one fleet in the lab", integration("core"), 450, 1800),
     Part("integration-all", "the whole of the lab tests", integration("not faults"), 1200, 5400),
     Part("faults", "kills and cuts at every step", integration("faults"), 3600, 14400),
-    Part("bench", "measurements", pytest("tests/bench", "-s", "-o", "timeout=1800"), 900, 3600),
+    Part("servers", "the engine of Redis Cluster on real servers", SERVERS, 90, 900, {"STEELYARD_REQUIRE_REDIS": "1"}),
+    Part("bench", "measurements", BENCH, 900, 3600),
+    Part("bench-redis", "measurements of Redis", BENCH_REDIS, 600, 3600, {"STEELYARD_REQUIRE_REDIS": "1"}),
 )
 
 LINT = ("format", "ruff", "types", "yaml", "ansible-lint", "shell", "docs")
@@ -82,6 +87,7 @@ SUITES: Mapping[str, tuple[str, ...]] = {
         "collection",
         "molecule",
         "molecule-debian12",
+        "servers",
         "integration-all",
         "faults",
         "bench",
@@ -89,4 +95,5 @@ SUITES: Mapping[str, tuple[str, ...]] = {
     "molecule": ("molecule",),
     "faults": ("faults",),
     "bench": ("bench",),
+    "bench-redis": ("bench-redis",),
 }

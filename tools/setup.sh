@@ -2,12 +2,13 @@
 # Prepares a Debian or Ubuntu machine for work on Steelyard. Every part first looks whether anything is missing,
 # and says what it is about to install before it does; a second run installs nothing and needs no network.
 #
-#   tools/setup.sh venv engine image loads tools
+#   tools/setup.sh venv engine image loads servers tools
 #
 #   venv    .venv from the hashed lock, with the `steelyard` command and this checkout as steelyard.stack
 #   engine  a Docker engine that answers (from the distribution; started even where no systemd runs)
 #   image   the base image of the lab's stand-in machines
 #   loads   load generators: hey, wrk
+#   servers a Redis server for tests on loopback; no service is started
 #   tools   shellcheck, for the lint
 #
 #   STEELYARD_NO_INSTALL=1   install nothing: what is missing is refused, with its name
@@ -176,17 +177,23 @@ part_loads() {
   command -v wrk >/dev/null || apt_install "a load generator" wrk
 }
 
+# redis-tools holds the server under another name, and starts no service as the package redis-server would.
+part_servers() {
+  command -v redis-check-rdb >/dev/null || apt_install "tests with real Redis servers" redis-tools
+  ln -sfn "$(command -v redis-check-rdb)" "$VENV/bin/redis-server"
+}
+
 part_tools() {
   command -v shellcheck >/dev/null || apt_install "the lint of shell scripts" shellcheck
 }
 
 main() {
-  [[ $# -gt 0 ]] || die "no part named" "one or more of: venv engine image loads tools"
+  [[ $# -gt 0 ]] || die "no part named" "one or more of: venv engine image loads servers tools"
   local part
   for part in "$@"; do
     case $part in
-      venv | engine | image | loads | tools) "part_$part" ;;
-      *) die "no part is called $part" "one or more of: venv engine image loads tools" ;;
+      venv | engine | image | loads | servers | tools) "part_$part" ;;
+      *) die "no part is called $part" "one or more of: venv engine image loads servers tools" ;;
     esac
   done
 }

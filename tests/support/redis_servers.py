@@ -1,7 +1,8 @@
 """Real redis-server processes on loopback, for tests and measurements; each test ends those that it started.
 
-`tests/servers` uses them. STEELYARD_REDIS_SERVER names the program (default: redis-server, then valkey-server, from PATH). Tests that only need
-addresses take `endpoints()`, so that they can be pointed at servers elsewhere.
+`tests/servers` uses them. STEELYARD_REDIS_SERVER names the program (default: the one that `make servers` brings, then
+redis-server, then valkey-server, from PATH). Tests that only need addresses take `endpoints()`, so that they can be
+pointed at servers elsewhere.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -49,9 +51,10 @@ masterauth "{password}"
 def program() -> str:
     """The server's program; raises RuntimeError, with what to install, when there is none."""
     named = os.environ.get("STEELYARD_REDIS_SERVER")
-    found = named or shutil.which("redis-server") or shutil.which("valkey-server")
+    places = os.pathsep.join((str(Path(sys.prefix) / "bin"), os.environ.get("PATH", "")))
+    found = named or shutil.which("redis-server", path=places) or shutil.which("valkey-server", path=places)
     if not found:
-        raise RuntimeError("these tests need a redis-server: install the package, or set STEELYARD_REDIS_SERVER")
+        raise RuntimeError("these tests need a redis-server: run `make servers`, or set STEELYARD_REDIS_SERVER")
     return found
 
 
