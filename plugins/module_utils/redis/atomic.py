@@ -74,7 +74,7 @@ def _word(value: Any) -> str:
 
 
 def _range(word: str) -> tuple[int, int]:
-    first, _, last = word.partition("-")
+    first, _dash, last = word.partition("-")
     return int(first), int(last or first)
 
 

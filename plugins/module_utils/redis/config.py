@@ -280,7 +280,7 @@ def _percent(directive: Directive, text: str, where: str) -> str:
     if re.fullmatch(r"[0-9]+%", text):
         if int(text[:-1]) <= 100:
             return text
-        raise Refused("it is a size or up to 100%", repr(text), "correct the number", where)
+        raise Refused("it is a size or a share of at most 100 per cent", repr(text), "correct the number", where)
     return _memory(directive, text, where)
 
 

@@ -175,6 +175,7 @@ def _read_one(key: str, unit: Mapping[str, str], wanted: One | None) -> SeenOne:
 def sign_in(one: One, note: Note) -> Link:
     """Return a connection to a running one, with the wanted password or the one noted last; raises like Link."""
     path = unit_files.socket_path(one)
+    refused = ErrorReply("NOAUTH no password is known")
     for password in dict.fromkeys(p for p in (one.admin_password, note.admin) if p):
         link = Link(path, one.admin, password)
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Union
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 
@@ -107,7 +108,7 @@ class Watcher:
         return f"Sentinel of {self.cluster} on port {self.port}"
 
 
-One = Server | Watcher
+One = Union[Server, Watcher]  # noqa: UP007 (made at run time: read by checkers as an older Python)
 
 
 @dataclass(frozen=True)

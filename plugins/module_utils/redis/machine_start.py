@@ -45,7 +45,7 @@ def directives(text: str) -> dict[str, str]:
     """Return the last value of each directive of a configuration, names in lower case."""
     found = {}
     for line in text.splitlines():
-        name, _, value = line.strip().partition(" ")
+        name, _blank, value = line.strip().partition(" ")
         if name and not name.startswith("#"):
             found[name.lower()] = " ".join(shlex.split(value)) if value.count('"') % 2 == 0 else value
     return found
@@ -162,7 +162,9 @@ def prepare_server(port: str, root: str = "") -> list[str]:
         arguments += ["--include", str(run / name)]
     if settings.get("appendonly", "no") == "yes" and "aof" not in seen and "rdb" in seen:
         # A server with an append-only file switched on and none there starts empty, beside a full snapshot.
-        print(f"redis on port {port}: no append-only file yet, starts from its snapshot; site.yml switches it on")
+        sys.stdout.write(
+            f"redis on port {port}: no append-only file yet, starts from its snapshot; site.yml switches it on\n"
+        )
         arguments += ["--appendonly", "no"]
     return arguments
 
@@ -199,7 +201,7 @@ def _run(argv: Sequence[str], root: str) -> int:
     try:
         arguments = prepare(port, root)
     except WouldStartEmpty as refusal:
-        print(refusal, file=sys.stderr)
+        sys.stderr.write(f"{refusal}\n")
         return REFUSED
     directory = port if kind == "server" else f"sentinel-{port}"
     started = {"unit": os.environ.get("STEELYARD_UNIT", ""), "at": int(time.time())}
@@ -213,4 +215,4 @@ def _become(argv: list[str]) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))

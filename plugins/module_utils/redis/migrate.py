@@ -220,7 +220,7 @@ class Watch:
 
     def settle(self) -> None:
         """Learn how fast the nodes usually answer."""
-        for _ in range(10):
+        for _probe in range(10):
             self._probe()
         for probes in self._probes.values():
             probes.settle()

@@ -69,7 +69,7 @@ def _peer(line: str) -> Peer:
     if len(words) < NODE_FIELDS or "@" not in words[1]:
         raise ValueError(f"not a line of CLUSTER NODES: {line!r}")
     place, hostname = _place(words[1])
-    address, _, port = place.rpartition(":")
+    address, _colon, port = place.rpartition(":")
     flags = tuple(f for f in words[2].split(",") if f not in ("myself", "master", "slave", "noflags"))
     owned, migrating, importing = _slots(words[NODE_FIELDS:])
     return Peer(
@@ -82,7 +82,7 @@ def _peer(line: str) -> Peer:
 
 def _place(word: str) -> tuple[str, str]:
     """Return `address:port` and the hostname; what else Redis adds (shard-id=…) is not needed."""
-    place, _, more = word.partition("@")
+    place, _at, more = word.partition("@")
     extra = more.split(",")[1:]
     hostname = extra[0] if extra and "=" not in extra[0] else ""
     return place, hostname
@@ -96,7 +96,7 @@ def _slots(words: Iterable[str]) -> tuple[tuple[SlotRange, ...], dict[int, str],
         if mark:
             marks[mark[2]][int(mark[1])] = mark[3]
         else:
-            first, _, last = word.partition("-")
+            first, _dash, last = word.partition("-")
             owned.append((int(first), int(last or first)))
     return tuple(owned), marks[">"], marks["<"]
 

@@ -140,7 +140,7 @@ class _Grouping:
         stays = {name for name, edge in at_home.items() if self.flow.used(edge)}
         goes = {s.name: s.shard for s in self.seats if s.fixed or s.name in stays}
         for key, names in pooled.items():
-            places = [shard for shard, edge in self._pools[key][1] for _ in range(self.flow.used(edge))]
+            places = [shard for shard, edge in self._pools[key][1] for _seat in range(self.flow.used(edge))]
             goes |= dict(zip((n for n in names if n not in goes), places, strict=True))
         return {shard: tuple(s.name for s in self.seats if goes.get(s.name) == shard) for shard in self.shards}
 

@@ -165,7 +165,7 @@ def _by_weight(
 ) -> tuple[Move, ...]:
     """Pass until nothing gets better, and return the sum of the passes: planning again would find nothing either."""
     now = dict(held)
-    for _ in range(_PASSES):
+    for _turn in range(_PASSES):
         before = uneven(_loads(now, staying, weights), staying)
         if not changes and before <= threshold:
             break

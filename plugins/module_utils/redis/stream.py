@@ -208,7 +208,7 @@ class Stream:
             self.usual_size = int(mean)
 
     def _sized(self, found: Sequence[tuple[int, Sequence[bytes]]]) -> Iterator[Listed]:
-        replies = self.here.ask_all([("EVAL", SIZES, len(names), *names) for _, names in found])
+        replies = self.here.ask_all([("EVAL", SIZES, len(names), *names) for _slot, names in found])
         for (slot, names), reply in zip(found, replies, strict=True):
             sizes = reply if isinstance(reply, list) else self._one_by_one(names)
             if max(sizes) >= self.whole.limits.big_key_bytes or self.doubtful:
@@ -230,7 +230,7 @@ class Stream:
         for replace in (False, True):
             chosen = [(n, size) for n, size in keys if n not in self.big and (n in self.doubtful) == replace]
             if chosen:
-                yield Listed(slot, [n for n, _ in chosen], [size for _, size in chosen], replace)
+                yield Listed(slot, [n for n, _size in chosen], [size for _n, size in chosen], replace)
 
     def _carry(self, target: str, there: Link, listed: Iterable[Listed], slots: Sequence[int]) -> dict[int, int]:
         """Move these keys, a bounded call at a time; return how many the source then counts in each slot."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Union
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 
@@ -24,7 +24,7 @@ except ImportError:  # the planner's side and the documentation build do without
 REQUIREMENTS = ("redis==8.1.0", "hiredis==3.5.0")
 """For `base_client_environment`; proven with Redis 7.0.15 and 8.0.2, Valkey 8.1.1 and 9.1.2."""
 
-Word = str | bytes | int | float
+Word = Union[str, bytes, int, float]  # noqa: UP007 (made at run time: read by checkers as an older Python)
 Command = Sequence[Word]
 
 
@@ -128,7 +128,7 @@ class Link:
     def receive(self, count: int | None = None) -> list[Any]:
         """Return the replies that are due, or the first `count` of them. Raises NoAnswer."""
         replies: list[Any] = []
-        for _ in range(self._waiting if count is None else count):
+        for _turn in range(self._waiting if count is None else count):
             with self._failing():
                 try:
                     replies.append(self._connection.read_response(disable_decoding=True))
