@@ -50,7 +50,8 @@ class Service:
     `units`: patterns of its systemd units, whose ports are not somebody else's. `wanted`: what the lookup `wanted`
     hands to its modules, in JSON types, by the names that playbooks use. `promised`: the bytes of memory that the
     inventory states for it on a host. `oversubscription`: what a host with this room cannot keep of it. `sysctls`:
-    kernel settings that it needs beside those that every machine has.
+    kernel settings that it needs beside those that every machine has. `requirements`: pinned Python packages
+    (`name==version`) that its cluster modules need on its hosts.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Service:
     promised: Callable[[Fleet, Host], int] = _nothing
     oversubscription: Callable[[Fleet, Host, Room], list[Problem]] = _fits
     sysctls: Mapping[str, int | str] = field(default_factory=dict)
+    requirements: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:

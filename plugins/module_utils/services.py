@@ -145,6 +145,11 @@ def sysctls(fleet: Fleet, host: Host) -> dict[str, int | str]:
     return {name: value for s in SERVICES if s.is_on(fleet, host) for name, value in s.sysctls.items()}
 
 
+def client_environment(fleet: Fleet, host: Host) -> list[str]:
+    """Return the pinned Python packages that the cluster modules of a host's services need there."""
+    return sorted({r for s in SERVICES if s.requirements and s.is_on(fleet, host) for r in s.requirements})
+
+
 def excused(fleet: Fleet, host: Host) -> bool:
     """Return whether a host need not answer: the inventory says so of it, or of each service placed on it."""
     if host.vars.get("steelyard_state") in EXCUSED:
@@ -156,6 +161,7 @@ def excused(fleet: Fleet, host: Host) -> bool:
 _WANTED: Mapping[str, Callable[[Fleet, Host], Any]] = {
     **{name: make for service in SERVICES for name, make in service.wanted.items()},
     # What rests on all services.
+    "client_environment": client_environment,
     "excused_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if excused(fleet, h)],
     "firewall": lambda fleet, host: firewall.wanted_table(fleet, host, listeners(fleet, host)),
     "peer_names": peer_names,

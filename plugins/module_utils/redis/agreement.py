@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import Instance
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_picture import is_at
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import MASTER, REPLICA, Node, Peer
 
 
@@ -48,6 +50,29 @@ def disagreement(nodes: Sequence[Node], *, serving: bool = True, dead: Collectio
         if serving and node.cluster_state != "ok":
             return f"{node.name} says that the cluster is {node.cluster_state or 'not there'}"
     return _differences([n for n in nodes if n.id not in dead], frozenset(dead))
+
+
+def counted_on(nodes: Iterable[Node], instances: Iterable[Instance]) -> tuple[dict[str, Node], frozenset[str]]:
+    """Return, by name, who has to answer and agree, and the ids of members that need not.
+
+    Who is in the cluster counts, and who is silent while the others know it. Whom nobody knows is not a member yet, and
+    maybe not even installed. A silent one in maintenance is excused, unless it has slots: those are missed.
+    """
+    found = {n.name: n for n in nodes}
+    counted = {name: n for name, n in found.items() if n.answers and n.known_nodes > 1}
+    if not counted:
+        return {name: n for name, n in found.items() if not n.answers}, frozenset()
+    known = [p for n in counted.values() for p in n.view]
+    excused: set[str] = set()
+    for place in instances:
+        if place.name not in found or found[place.name].answers:
+            continue
+        lines = [p for p in known if is_at(place, p)]
+        if place.state == "maintenance" and not any(p.slots for p in lines):
+            excused |= {p.id for p in lines}
+        elif lines:
+            counted[place.name] = found[place.name]
+    return {name: n for name, n in found.items() if name in counted}, frozenset(excused)
 
 
 def _differences(nodes: Sequence[Node], dead: frozenset[str]) -> str:

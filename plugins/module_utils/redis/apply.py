@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, StateMoved
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Step
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.agreement import disagreement
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.agreement import counted_on, disagreement
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.client import Client
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.members import Members
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
@@ -54,6 +54,7 @@ class Applier:
         self._sleep = sleep
         self._nodes = {n.name: n for n in nodes}
         self._starts: dict[str, float] = {}
+        self._excused: frozenset[str] = frozenset()
         members = Members(self)
         mover = Mover(self)
         self._verbs: Mapping[str, Callable[[Step, float], str | None]] = {
@@ -90,8 +91,17 @@ class Applier:
         return found
 
     def joined(self) -> dict[str, Node]:
-        """Read the instances that are in the cluster: those that know other nodes, and those that do not answer."""
-        return {name: n for name, n in self.read().items() if not n.answers or n.known_nodes > 1}
+        """Read the instances that are in the cluster: those that know other nodes, and those that are known and silent.
+
+        One in maintenance that does not answer is left out; see `counted_on`.
+        """
+        counted, excused = counted_on(self.read().values(), self.client.instances.values())
+        self._excused = excused
+        return counted
+
+    def excused(self) -> frozenset[str]:
+        """Return the ids of the members that need not answer, as `joined` found them last."""
+        return self._excused
 
     def now(self) -> float:
         """Return the time on the clock that deadlines go by."""
@@ -126,12 +136,15 @@ class Applier:
             pause = min(pause * 1.5, LONGEST_LOOK)
 
     def agreed(self, names: Iterable[str] | None = None) -> Callable[[], str]:
-        """Return a look at whether these, or all that joined, agree."""
-        wanted = None if names is None else list(names)
+        """Return a look at whether all that joined, or with `names` at least these, agree."""
+        wanted = [] if names is None else list(names)
 
         def look() -> str:
-            nodes = self.joined() if wanted is None else self.read(wanted)
-            return disagreement(list(nodes.values()))
+            joined = self.joined()
+            absent = [name for name in wanted if name not in joined]
+            if absent:
+                return f"{absent[0]} is not in the cluster yet"
+            return disagreement(list(joined.values()), dead=self.excused())
 
         return look
 

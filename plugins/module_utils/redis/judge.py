@@ -192,22 +192,26 @@ def judge_memory(will_use: Mapping[str, int], limits: Mapping[str, int]) -> Iter
                           "keep more shards, raise maxmemory, or delete data first")  # fmt: skip
 
 
-def spread_notes(wanted: ClusterSpec, leaders: Mapping[str, str]) -> list[str]:
-    """Say where half of the masters or more are on one host, or in one of three zones or more."""
+def crowded(wanted: ClusterSpec, leaders: Iterable[str]) -> list[tuple[str, str, int]]:
+    """Return the hosts, and of three zones or more the zones, that have half of the masters or more, and how many."""
     where = {i.name: i for i in wanted.instances}
     zones = {i.zone for i in wanted.staying}
     places: list[tuple[str, Callable[[Instance], str]]] = [
         ("host", lambda i: i.host),
         *([("zone", lambda i: i.zone)] if len(zones) >= 3 else []),
     ]
-    notes = []
+    names = list(leaders)
+    found = []
     for kind, of in places:
-        counts: dict[str, int] = {}
-        for name in leaders.values():
-            if name in where:
-                counts[of(where[name])] = counts.get(of(where[name]), 0) + 1
-        for place_name, count in counts.items():
-            if 2 * count >= len(leaders):
-                notes.append(f"{kind} {place_name} has {count} of {len(leaders)} masters: when it is lost, the others "
-                             f"cannot elect new ones; another {kind} or another number of shards would help")  # fmt: skip
-    return notes
+        counts = Counter(of(where[name]) for name in names if name in where)
+        found += [(kind, place_name, count) for place_name, count in counts.items() if 2 * count >= len(names)]
+    return found
+
+
+def spread_notes(wanted: ClusterSpec, leaders: Mapping[str, str]) -> list[str]:
+    """Say where half of the masters or more are on one host, or in one of three zones or more."""
+    return [
+        f"{kind} {place_name} has {count} of {len(leaders)} masters: when it is lost, the others "
+        f"cannot elect new ones; another {kind} or another number of shards would help"
+        for kind, place_name, count in crowded(wanted, leaders.values())
+    ]

@@ -35,6 +35,7 @@ class Runner(Protocol):
 
     def read(self, names: Iterable[str] | None = None) -> dict[str, Node]: ...
     def joined(self) -> dict[str, Node]: ...
+    def excused(self) -> frozenset[str]: ...
     def tell(self, name: str, *words: Any, timeout: float | None = None) -> None: ...
     def until(self, step: Step, look: Callable[[], str], left: float, deadline: float = 60.0) -> str | None: ...
     def agreed(self, names: Iterable[str] | None = None) -> Callable[[], str]: ...
@@ -121,7 +122,7 @@ class Members:
             seen = self._run.read([name, leader.name])
             since, self._offsets[name] = self._offsets.get(name), seen[leader.name].offset
             behind = caught_up(seen[name], seen[leader.name], since)
-            return behind or disagreement(list(self._run.joined().values()))
+            return behind or disagreement(list(self._run.joined().values()), dead=self._run.excused())
 
         return self._run.until(step, look, left, SYNC_DEADLINE)
 
@@ -143,7 +144,7 @@ class Members:
             nodes = self._run.joined()
             node = self._run.node(name, nodes)
             answering = [n for n in nodes.values() if n.answers]
-            dead = {p.id for n in answering for p in n.view if p.failed} if how else set()
+            dead = {p.id for n in answering for p in n.view if p.failed} if how else self._run.excused()
             if node.role == MASTER:
                 return disagreement(answering if how else list(nodes.values()), serving=not how, dead=dead)
             if not how and (not node.link_up or node.syncing):

@@ -18,6 +18,8 @@ GROUP = "redis"
 STANDALONE, REPLICATION, CLUSTER = "standalone", "replication", "cluster"
 BUS_OFFSET = 10000
 """Redis Cluster's own rule: the bus listens on the data port plus this."""
+REQUIREMENTS = ("redis==8.1.0", "hiredis==3.5.0")
+"""What talks to servers, on every host with one; proven with Redis 7.0.15 and 8.0.2, Valkey 8.1.1 and 9.1.2."""
 
 ADMIN, REPLICATOR, SENTINEL = "steelyard", "replication", "sentinel"
 """The ACL users of our modules, of a replica at its primary, and of Sentinels at the servers they watch."""

@@ -72,7 +72,7 @@ class Mover:
         nodes = self._run.joined()
         masters = {n: m for n, m in nodes.items() if m.answers and m.role == MASTER}
         self._run.keep_replicas(masters)
-        slots = {int(s): ends for s, ends in step.args["slots"].items()}
+        slots = self._ends(step, nodes)
         moves = [
             Move(s, ends["source"], ends["target"])
             for s, ends in slots.items()
@@ -90,6 +90,18 @@ class Mover:
         if open_still:
             return f"{open_still} of {len(slots)} open slots are left"
         return self._run.until(step, self._run.agreed(), max(SHORTEST, left - (self._run.now() - begun)))
+
+    def _ends(self, step: Step, nodes: Mapping[str, Node]) -> dict[int, dict[str, str]]:
+        """Return whose each slot is and who gets it, by who leads now; a source that has left has nothing to give."""
+        stated = step.args["slots"]
+        named = {ends[end] for ends in stated.values() for end in ("source", "target")}
+        targets = {ends["target"] for ends in stated.values()}
+        gone = named - set(nodes)
+        leads = {name: self._leader(name, nodes).name for name in sorted(named) if name not in gone or name in targets}
+        return {
+            int(slot): {"source": leads.get(ends["source"], leads[ends["target"]]), "target": leads[ends["target"]]}
+            for slot, ends in stated.items()
+        }
 
     def _owner(self, slot: int, source: str, masters: Mapping[str, Node]) -> bool:
         """Whether the source still has the slot, in its own eyes."""
@@ -112,7 +124,7 @@ class Mover:
         return moves
 
     def _clear(self, slots: Mapping[int, Mapping[str, str]], masters: Mapping[str, Node]) -> int:
-        """Take marks away from slots that have arrived; return how many have not."""
+        """Take marks away from slots that have arrived, and those that name nobody; return how many have not arrived."""
         nodes = self._run.read(masters)
         ids = _ids(nodes)
         arrived = {
@@ -121,9 +133,13 @@ class Mover:
         }  # fmt: skip
         for name, node in nodes.items():
             mine = node.myself
-            marked = (set(mine.migrating) | set(mine.importing)) & arrived if mine else set()
+            members = {p.id for p in node.view}
+            marks = {**mine.migrating, **mine.importing} if mine else {}
+            # A node that was forgotten can neither give nor take any more; its mark would stay for ever.
+            marked = {s for s, ident in marks.items() if s in arrived or ident not in members}
             keys = self._run.client.slot_keys(name, sorted(marked)) if marked else {}
-            free = [s for s in marked if name == slots[s]["target"] or not keys[s]]
+            own = owners(node.view)
+            free = sorted(s for s in marked if not keys[s] or own.get(s) == node.id)
             if free:
                 self._run.client.ask_all(name, [("CLUSTER", "SETSLOT", s, "STABLE") for s in free])
         left = len(slots) - len(arrived)

@@ -37,6 +37,7 @@ REASONS: tuple[tuple[str, str], ...] = (
     ("This instance has cluster support disabled", "its cluster mode is off"),
 )
 """How an error reply begins, and what it means for us."""
+SAVES = ("rdb_last_bgsave_status", "aof_last_bgrewrite_status", "aof_last_write_status")
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ def node(where: Mapping[str, Any], answers: Answers) -> Node:
         link_up=not replica or info.get("master_link_status") == "up",
         syncing=info.get("master_sync_in_progress") == "1",
         persistence=info.get("aof_enabled") == "1" or bool(answers.save),
+        save_failed="err" in (info.get(k) for k in SAVES),
         atomic_migration=bool(answers.commands & {"cluster|migration", "cluster|migrateslots"}),
     )  # fmt: skip
 

@@ -190,7 +190,7 @@ def _names(
         for peer in node.view:
             if peer.id in names or not _known(peer):
                 continue
-            instance = next((i for i in silent if _is_at(i, peer) and i.name not in names.values()), None)
+            instance = next((i for i in silent if is_at(i, peer) and i.name not in names.values()), None)
             name = instance.name if instance else peer.id
             names[peer.id] = name
             if not instance:
@@ -198,7 +198,8 @@ def _names(
     return names, strangers
 
 
-def _is_at(instance: Instance, peer: Peer) -> bool:
+def is_at(instance: Instance, peer: Peer) -> bool:
+    """Return whether an instance is at the address at which a node is known."""
     same = peer.address == instance.address or (peer.hostname and peer.hostname in (instance.host, instance.address))
     return bool(same) and peer.port == instance.port
 

@@ -41,4 +41,5 @@ SERVICE = Service(
     oversubscription=_oversubscription,
     # A fork for a snapshot or a rewrite needs no memory of its own, but without this the kernel may refuse it.
     sysctls={"vm.overcommit_memory": 1},
+    requirements=model.REQUIREMENTS,
 )

@@ -51,7 +51,8 @@ class Node:
     """One instance, and what it answered; `error` says why it did not. Sizes are bytes.
 
     `name` is the inventory's (`redis1:7000`). `view` is its CLUSTER NODES, itself included. `id` is empty when it did
-    not answer. `slot_bytes` and `slot_keys` were measured where the plan is to balance by them.
+    not answer. `save_failed`: its last snapshot, or the last write to its log,
+    was not written. `slot_bytes` and `slot_keys` were measured where the plan is to balance by them.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Node:
     link_up: bool = True
     syncing: bool = False
     persistence: bool = True
+    save_failed: bool = False
     atomic_migration: bool = False
     slot_keys: Mapping[int, int] = field(default_factory=dict, hash=False)
     slot_bytes: Mapping[int, int] = field(default_factory=dict, hash=False)

@@ -14,15 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import REQUIREMENTS
 
 try:
     import redis as _redis
     from redis import exceptions as _raised
 except ImportError:  # the planner's side and the documentation build do without
     _redis = None  # type: ignore[assignment]
-
-REQUIREMENTS = ("redis==8.1.0", "hiredis==3.5.0")
-"""For `base_client_environment`; proven with Redis 7.0.15 and 8.0.2, Valkey 8.1.1 and 9.1.2."""
 
 Word = Union[str, bytes, int, float]  # noqa: UP007 (made at run time: read by checkers as an older Python)
 Command = Sequence[Word]
@@ -71,7 +69,7 @@ class ErrorReply(Exception):
 def require_library(library: Any = _redis) -> None:
     """Raise SteelyardError, with what to install, where redis-py is missing."""
     if library is None:
-        remedy = f"add {', '.join(REQUIREMENTS)} to base_client_environment and run site.yml"
+        remedy = f"run site.yml for it: the role base installs {', '.join(REQUIREMENTS)}"
         raise SteelyardError("the Python library redis is on the coordinator", "not installed", remedy)
 
 
