@@ -51,7 +51,7 @@ def judge(wanted: ClusterSpec, nodes: Sequence[Node], *, lag: int = LAG) -> Verd
     findings = [
         *_serving(wanted, picture),
         *_members(picture),
-        *(f for shard in _shards(picture, lag) for f in _copies(wanted, shard, picture, lag)),
+        *(f for shard in _shards(picture, lag) for f in _copies(wanted, shard, lag)),
         *_servers(picture),
         *_spread(wanted, picture),
     ]
@@ -133,7 +133,7 @@ def _behind(replica: Member, master: Member, lag: int) -> str:
     return ""
 
 
-def _copies(wanted: ClusterSpec, shard: Shard, picture: Picture, lag: int) -> Iterator[Finding]:
+def _copies(wanted: ClusterSpec, shard: Shard, lag: int) -> Iterator[Finding]:
     """Judge the copies of one shard: how many, how far, and where."""
     master = shard.master
     for replica in shard.replicas:
@@ -196,6 +196,9 @@ def ok_to_stop(wanted: ClusterSpec, nodes: Sequence[Node], member: str, *, lag: 
     picture = look(wanted, nodes)
     going = {m.name for m in picture.joined if member in (m.name, m.host)}
     stated = {n for i in wanted.instances for n in (i.name, i.host)}
+    if not any(n.answers for n in nodes):
+        why = Finding(BAD, f"no node of {wanted.name} answers", "nobody can say what would be left", "see its health")
+        return Verdict.of([why])
     if not going:
         unknown = member not in stated and ":" in member
         why = Finding(BAD, f"{member} is no instance of {wanted.name}", "its name may be wrong", "correct it")
@@ -207,7 +210,9 @@ def ok_to_stop(wanted: ClusterSpec, nodes: Sequence[Node], member: str, *, lag: 
 
 def _under_way(picture: Picture, going: Iterable[str]) -> Iterator[Finding]:
     if picture.open:
-        yield Finding(BAD, f"{len(picture.open)} open slot(s)", "slots are being moved", "run scale.yml to its end first")
+        yield Finding(
+            BAD, f"{len(picture.open)} open slot(s)", "slots are being moved", "run scale.yml to its end first"
+        )
     if picture.disagree:
         yield Finding(BAD, f"{_some(picture.disagree)} see(s) other owners of slots", "the cluster is being changed",
                       "wait until all agree")  # fmt: skip

@@ -94,10 +94,9 @@ class Mover:
     def _ends(self, step: Step, nodes: Mapping[str, Node]) -> dict[int, dict[str, str]]:
         """Return whose each slot is and who gets it, by who leads now; a source that has left has nothing to give."""
         stated = step.args["slots"]
-        named = {ends[end] for ends in stated.values() for end in ("source", "target")}
         targets = {ends["target"] for ends in stated.values()}
-        gone = named - set(nodes)
-        leads = {name: self._leader(name, nodes).name for name in sorted(named) if name not in gone or name in targets}
+        sources = {ends["source"] for ends in stated.values()} & set(nodes)
+        leads = {name: self._leader(name, nodes).name for name in sorted(targets | sources)}
         return {
             int(slot): {"source": leads.get(ends["source"], leads[ends["target"]]), "target": leads[ends["target"]]}
             for slot, ends in stated.items()
