@@ -20,7 +20,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
 
 LAG = 16 * 1024 * 1024
-"""Bytes that a replica may be behind. Nodes are read one after the other, and what is written meanwhile looks like a
+"""Bytes that a replica may be behind. Nodes do not answer at the same moment, and what is written meanwhile looks like a
 lag: at 100 MB a second and a tenth of a second between two answers that is 10 MB."""
 FULL = 0.9
 """The part of maxmemory from which on it is worth a word."""
