@@ -49,7 +49,9 @@ def wanted_of(raw: dict[str, Any]) -> ClusterSpec:
 def peer_of(key: Any, raw: dict[str, Any], asked: Any) -> Peer:
     me = key == asked
     failed = "error" in raw and not raw.get("runs")
-    marks: dict[str, Any] = {m: {int(s): id_of(n) for s, n in raw.get(m, {}).items()} if me else {} for m in ("migrating", "importing")}
+    marks: dict[str, Any] = {
+        m: {int(s): id_of(n) for s, n in raw.get(m, {}).items()} if me else {} for m in ("migrating", "importing")
+    }
     _host, address, port = place_of(key)
     return Peer(
         raw.get("id", id_of(key)), address, port, REPLICA if "of" in raw else MASTER,

@@ -48,10 +48,14 @@ def judge(wanted: ClusterSpec, nodes: Sequence[Node], *, lag: int = LAG) -> Verd
         seen = f"{wanted.name}: none of its {len(nodes)} instances is in a cluster"
         seen += f"; no answer from {_some(silent)}" if silent else ""
         return Verdict.of([Finding(BAD, seen, "it serves nothing", "run site.yml, then scale.yml, which creates it")])
+    shards = _shards(picture, lag)
+    missing = sum(max(0, wanted.replicas - len(s.good)) for s in shards)
+    # Their replicas may have gone to another shard meanwhile: what is missing is missing for their sake.
+    excused = missing <= sum(m.state == "maintenance" and not m.answers for m in picture.members.values())
     findings = [
         *_serving(wanted, picture),
         *_members(picture),
-        *(f for shard in _shards(picture, lag) for f in _copies(wanted, shard, lag)),
+        *(f for shard in shards for f in _copies(wanted, shard, lag, excused)),
         *_servers(picture),
         *_spread(wanted, picture),
     ]
@@ -133,8 +137,8 @@ def _behind(replica: Member, master: Member, lag: int) -> str:
     return ""
 
 
-def _copies(wanted: ClusterSpec, shard: Shard, lag: int) -> Iterator[Finding]:
-    """Judge the copies of one shard: how many, how far, and where."""
+def _copies(wanted: ClusterSpec, shard: Shard, lag: int, excused: bool) -> Iterator[Finding]:
+    """Judge the copies of one shard: how many, how far, and where. `excused`: as many are in maintenance as missing."""
     master = shard.master
     for replica in shard.replicas:
         why = _behind(replica, master, lag) if replica.answers else ""
@@ -146,9 +150,7 @@ def _copies(wanted: ClusterSpec, shard: Shard, lag: int) -> Iterator[Finding]:
                           "one host's loss takes both", "run scale.yml")  # fmt: skip
     missing = wanted.replicas - len(shard.good)
     if missing > 0:
-        excused = any(r.state == "maintenance" and not r.answers for r in shard.replicas)
-        excused = excused or master.state == "leaving"
-        bad = not shard.good and not excused
+        bad = not shard.good and not excused and master.state != "leaving"
         means = f"{master.name} has the only copy of its data" if not shard.good else "fewer may be lost than stated"
         yield Finding(BAD if bad else WARNING, f"{len(shard.good)} of {wanted.replicas} replica(s) of {master.name}",
                       means, "bring them back, or run scale.yml")  # fmt: skip
