@@ -73,10 +73,10 @@ def _serving(wanted: ClusterSpec, picture: Picture) -> Iterator[Finding]:
     if lost:
         yield Finding(BAD, f"{wanted.name}: nobody owns {text_of(lost)}", f"{lost.bit_count()} slots are not served",
                       "bring the node back that had them, or see the plan's refusal for repair")  # fmt: skip
-    down = [m.name for m in picture.joined if m.node and m.answers and m.node.cluster_state not in ("", "ok")]
+    states = {m.name: m.node.cluster_state for m in picture.joined if m.node and m.answers}
+    down = [name for name, state in states.items() if state not in ("", "ok")]
     if down:
-        state = next(m.node.cluster_state for m in picture.joined if m.node and m.name == down[0])
-        yield Finding(BAD, f"{_some(down)} say(s) that the cluster is {state}", "they refuse their clients",
+        yield Finding(BAD, f"{_some(down)} say(s) that the cluster is {states[down[0]]}", "they refuse their clients",
                       "see the other findings")  # fmt: skip
     if picture.open:
         yield Finding(WARNING, f"{len(picture.open)} open slot(s), {min(picture.open)} the first",
