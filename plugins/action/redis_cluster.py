@@ -29,9 +29,10 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan import 
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_resume import resume
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_steps import ASSIGN
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import Node
+from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_duration
 from ansible_collections.steelyard.stack.plugins.modules.redis_cluster import ARGUMENTS
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import plain
-from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction
+from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import PAUSE, ClusterAction
 from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused_plan
 
 MODULE = "steelyard.stack.redis_cluster"
@@ -64,12 +65,22 @@ class ActionModule(ClusterAction):
         arguments = {k: args[k] for k in KEPT if args.get(k) is not None}
         arguments["payload"] = packed(secrets, wanted)
         if operation in REMOTE:
-            return self._execute_module(
-                module_name=MODULE, module_args={**arguments, "operation": operation}, task_vars=variables
-            )
+            return self._ask({**arguments, "operation": operation}, parse_duration(args["within"], "within"), variables)
         plan = Plan.from_summary(args["plan"] or {"service": SERVICE, "cluster": wanted.name})
         require_confirmed(plan, args["confirm"])
         return self.run_loop(MODULE, {**arguments, "operation": "apply"}, plan, variables)
+
+    def _ask(self, arguments: Mapping[str, Any], within: float, variables: dict[str, Any]) -> dict[str, Any]:
+        """Return the module's answer; ask again, as long as told to, while its gate is not passed."""
+
+        def once() -> dict[str, Any]:
+            return self._execute_module(module_name=MODULE, module_args=dict(arguments), task_vars=variables)
+
+        answer, end = once(), self.clock() + within
+        while answer.get("exit_code") == GateNotPassed.exit_code and self.clock() < end:
+            self.sleep(PAUSE)
+            answer = once()
+        return answer
 
     def _plan(self, args: Mapping[str, Any], wanted: ClusterSpec, variables: dict[str, Any]) -> dict[str, Any]:
         """Return the plan, shown once. Refusals fail."""

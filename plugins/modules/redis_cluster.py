@@ -102,6 +102,10 @@ options:
     description: Whether O(operation=health) and O(operation=ok_to_stop) fail when the verdict is not good.
     type: bool
     default: true
+  within:
+    description: How long O(operation=health) waits until the verdict is good, where it is required.
+    type: str
+    default: 0s
   interpreter:
     description: The Python on the coordinator that has the client library. The role base installs it at the default.
     type: str
@@ -252,6 +256,7 @@ ARGUMENTS: dict[str, Any] = {
     "upgrading": {"type": "bool", "default": False},
     "member": {"type": "str", "default": ""},
     "required": {"type": "bool", "default": True},
+    "within": {"type": "str", "default": "0s"},
     "interpreter": {"type": "str", "default": "/opt/steelyard/client/bin/python"},
 }
 
