@@ -273,7 +273,8 @@ def _notes(seen: Seen, wish: Wish) -> Iterable[str]:
     left = unplaced(seen, wish)
     if left and not wish.remove:
         names = ", ".join(str(p) for p in left)
-        yield f"not in the inventory, or leaving, and left as they are: {names} (playbooks/scale.yml removes them)"
+        how = f"playbooks/scale.yml -e steelyard_look={wish.host}"
+        yield f"not in the inventory, or leaving, and left as they are: {names} ({how} removes them)"
     later = [str(p) for p in restart_needed(seen, wish) if p not in restarts(seen, wish)]
     if later:
         yield f"restart needed for {', '.join(later)} (playbooks/rolling_restart.yml)"
