@@ -16,9 +16,9 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.utils.display import Display
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack
 from ansible_collections.steelyard.stack.plugins.module_utils.app.releases import archive_problems
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.modules.app_instances import ARGUMENTS
 from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction

@@ -14,8 +14,8 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.health import ok_to_stop
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import (

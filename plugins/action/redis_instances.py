@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import plain
 from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction

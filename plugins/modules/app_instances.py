@@ -232,20 +232,20 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app import apply as work
 from ansible_collections.steelyard.stack.plugins.module_utils.app.arguments import INSTANCE, SLICE
-from ansible_collections.steelyard.stack.plugins.module_utils.app.claim import (
+from ansible_collections.steelyard.stack.plugins.module_utils.app.health import judge
+from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance, Slice
+from ansible_collections.steelyard.stack.plugins.module_utils.app.plan import Wish, restart_needed, unplaced
+from ansible_collections.steelyard.stack.plugins.module_utils.app.releases import can_make_venv
+from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen
+from ansible_collections.steelyard.stack.plugins.module_utils.claim import (
     PATIENCE,
     WAITING,
     claimed,
     require_patience,
 )
-from ansible_collections.steelyard.stack.plugins.module_utils.app.health import judge
-from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance, Slice
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import unpack
-from ansible_collections.steelyard.stack.plugins.module_utils.app.plan import Wish, restart_needed, unplaced
-from ansible_collections.steelyard.stack.plugins.module_utils.app.releases import can_make_venv
-from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen
 from ansible_collections.steelyard.stack.plugins.module_utils.cluster import LOOP_ARGUMENTS, do_steps
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 
 ARGUMENTS: dict[str, Any] = {
@@ -309,9 +309,9 @@ def apply(wish: Wish, params: dict[str, Any], check_mode: bool) -> dict[str, Any
     if check_mode:
         return planned(wish, given)
     begun = time.monotonic()
-    with claimed((params["lease"] or {}).get("run", ""), params["budget"]) as claim:
+    with claimed((params["lease"] or {}).get("run", ""), params["budget"], work.GROUND) as claim:
         if claim is None:
-            require_patience(params["waited"] if given else PATIENCE)
+            require_patience(params["waited"] if given else PATIENCE, work.GROUND)
             rest = [s.id for s in given.steps] if given else []
             return {"changed": False, "applied": [], "remaining": rest, "progress": WAITING, "killed": []}
         now = time.monotonic()

@@ -216,7 +216,6 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.cluster import LOOP_ARGUMENTS, do_steps
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import (
     GateNotPassed,
@@ -225,6 +224,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.errors import (
     SteelyardError,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.lease import working_lease
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.access import opened
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.apply import Applier

@@ -237,22 +237,22 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app.claim import (
+from ansible_collections.steelyard.stack.plugins.module_utils.claim import (
     PATIENCE,
     WAITING,
     claimed,
     require_patience,
 )
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.cluster import LOOP_ARGUMENTS, do_steps
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.host.facts import gather
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import instances_apply as work
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_health import judge
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_model import Wish
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_plan import restart_reasons, unplaced
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_remove import CLAIM
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_remove import GROUND
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_state import Seen
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_wanted import SYSCTLS, wish_of
 
@@ -320,9 +320,9 @@ def apply(wish: Wish, params: dict[str, Any], check_mode: bool) -> dict[str, Any
     if check_mode:
         return planned(wish, params, given)
     begun = time.monotonic()
-    with claimed((params["lease"] or {}).get("run", ""), params["budget"], CLAIM) as claim:
+    with claimed((params["lease"] or {}).get("run", ""), params["budget"], GROUND) as claim:
         if claim is None:
-            require_patience(params["waited"] if given else PATIENCE, CLAIM)
+            require_patience(params["waited"] if given else PATIENCE, GROUND)
             rest = [s.id for s in given.steps] if given else []
             return {"changed": False, "applied": [], "remaining": rest, "progress": WAITING}
         now = time.monotonic()

@@ -13,9 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ansible_collections.steelyard.stack.plugins.module_utils import durable
+from ansible_collections.steelyard.stack.plugins.module_utils import claim, durable
 from ansible_collections.steelyard.stack.plugins.module_utils.app import (
-    claim,
     client,
     parse,
     releases,
@@ -24,16 +23,25 @@ from ansible_collections.steelyard.stack.plugins.module_utils.app import (
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import ROOT, Instance, Release
 from ansible_collections.steelyard.stack.plugins.module_utils.app.plan import Wish, file_changes, make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen
+from ansible_collections.steelyard.stack.plugins.module_utils.command import CommandFailed, run
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Problem, Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset import Transaction
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import WantedFile
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd import journal, show
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import (
+    CONTROL_DIR,
+    UNIT_DIR,
+    WANTS_DIR,
+    seconds,
+)
 from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
 
 SET = "app"
+GROUND = claim.Ground("/run/steelyard-app.lock", "app", "applications")
+"""Claimed by the run that works on a host's applications."""
 START_DEADLINE = 90.0  # seconds for systemd's own part of a start, above the template's TimeoutStartSec
 DOWNLOADS = f"{os.path.dirname(client.GOOD_DIR)}/download"
-_CONTROL_DIR = "/run/systemd/system.control"
 
 
 class NotReady(GateNotPassed):
@@ -92,7 +100,7 @@ class Executor:
 
     def _create_user(self, name: str) -> None:
         argv = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
-        client.run([*argv, "--shell", "/usr/sbin/nologin", "--comment", client.GECOS, name])
+        run([*argv, "--shell", "/usr/sbin/nologin", "--comment", client.GECOS, name])
 
     def _install(self, name: str) -> None:
         release = self.wish.releases[name]
@@ -130,12 +138,12 @@ class Executor:
         A running slice keeps its old quota at a daemon-reload (seen on systemd 257): it is set by set-property.
         """
         with self._transaction(unit_files.host_files(self.wish.placed, self.wish.whole)) as change:
-            client.run(["systemctl", "daemon-reload"])
-            units = client.show(i.unit for i in self.wish.placed)
+            run(["systemctl", "daemon-reload"])
+            units = show(i.unit for i in self.wish.placed)
             bad = {name: u["LoadState"] for name, u in units.items() if u.get("LoadState") != "loaded"}
             if bad:
                 change.rollback()
-                client.run(["systemctl", "daemon-reload"])
+                run(["systemctl", "daemon-reload"])
                 seen = ", ".join(f"{name} is {state}" for name, state in sorted(bad.items()))
                 remedy = "correct the class; the last good files are back in place"
                 raise Refused("systemd accepts the units", seen, remedy, self.wish.host)
@@ -143,43 +151,43 @@ class Executor:
             memory = str(whole.memory_max) if whole.memory_max else "infinity"
             quota = f"{whole.cpu_quota:g}%" if whole.cpu_quota else ""
             properties = [f"MemoryMax={memory}", f"CPUQuota={quota}"]
-            client.run(["systemctl", "set-property", "--runtime", "app.slice", *properties])
+            run(["systemctl", "set-property", "--runtime", "app.slice", *properties])
             change.commit()
 
     def _enable(self, port: str) -> None:
-        client.run(["systemctl", "enable", "--quiet", f"app@{port}.service"])
+        run(["systemctl", "enable", "--quiet", f"app@{port}.service"])
 
     def _start(self, port: str) -> None:
         unit = f"app@{port}.service"
         self._enable(port)
-        client.run(["systemctl", "reset-failed", unit], check=False)
+        run(["systemctl", "reset-failed", unit], check=False)
         self._systemctl("start", self._instance(port))
 
     def _restart(self, port: str) -> None:
         instance = self._instance(port)
-        client.run(["systemctl", "reset-failed", instance.unit], check=False)
-        client.run(["systemctl", "stop", instance.unit], self._stop_deadline(instance.unit) + 30)
+        run(["systemctl", "reset-failed", instance.unit], check=False)
+        run(["systemctl", "stop", instance.unit], self._stop_deadline(instance.unit) + 30)
         self._note_killed(instance.unit)
         self._systemctl("start", instance)
 
     def _systemctl(self, verb: str, instance: Instance) -> None:
         try:
-            client.run(["systemctl", verb, instance.unit], START_DEADLINE)
-        except client.CommandFailed as error:
+            run(["systemctl", verb, instance.unit], START_DEADLINE)
+        except CommandFailed as error:
             self._give_back(instance, error.problems[0].seen)
 
     def _stop_deadline(self, unit: str) -> float:
         """The deadline in force, which is the one that the instance was started with."""
-        return parse.seconds(client.show([unit]).get(unit, {}).get("TimeoutStopUSec", ""), 90)
+        return seconds(show([unit]).get(unit, {}).get("TimeoutStopUSec", ""), 90)
 
     def _stop(self, port: str, left: float) -> str | None:
         """Stop an instance by SIGTERM; systemd kills it after its own deadline, which is then said."""
         unit = f"app@{port}.service"
-        client.run(["systemctl", "stop", "--no-block", unit])
+        run(["systemctl", "stop", "--no-block", unit])
         deadline = self._stop_deadline(unit) + 30 - self.waited
 
         def state() -> str:
-            return client.show([unit]).get(unit, {}).get("ActiveState", "inactive")
+            return show([unit]).get(unit, {}).get("ActiveState", "inactive")
 
         try:
             wait_until(state, lambda s: s in ("inactive", "failed"), min(left, deadline), f"{unit} has stopped")
@@ -191,7 +199,7 @@ class Executor:
         return None
 
     def _note_killed(self, unit: str) -> None:
-        if client.show([unit]).get(unit, {}).get("Result") == "timeout":
+        if show([unit]).get(unit, {}).get("Result") == "timeout":
             self.killed += sorted(parse.ports_in([unit]))
 
     def _prove(self, port: str, left: float) -> str | None:
@@ -211,7 +219,7 @@ class Executor:
         """Wait until the instance is ready; raises GateNotPassed at the deadline, at once when it has failed."""
 
         def observe() -> tuple[str, client.Probe]:
-            unit = client.show([instance.unit]).get(instance.unit, {})
+            unit = show([instance.unit]).get(instance.unit, {})
             state = f"{unit.get('ActiveState')}/{unit.get('SubState')}"
             return state, client.probe(instance) if state.startswith("active/") else client.Probe(False, state)
 
@@ -221,7 +229,7 @@ class Executor:
         what = f"{instance.unit} is ready"
         state, last = wait_until(observe, done, deadline, what, describe=lambda s: f"{s[0]}, {s[1].saw}")
         if not last.ready:
-            raise GateNotPassed(what, f"{state} {client.show([instance.unit])[instance.unit].get('Result', '')}")
+            raise GateNotPassed(what, f"{state} {show([instance.unit])[instance.unit].get('Result', '')}")
 
     def _keep_good(self, instance: Instance) -> None:
         """Remember the files that were proven: the way back when a later configuration does not get ready."""
@@ -239,11 +247,11 @@ class Executor:
 
     def _give_back(self, instance: Instance, seen: str) -> None:
         """Leave what served before, and raise NotReady with the last lines of the journal, secrets masked."""
-        lines = client.journal(instance.unit)
+        lines = journal(instance.unit)
         lines, seen = _masked(lines, instance), _masked(seen, instance)
         good = client.read_good(instance.port)
         if not good:
-            client.run(["systemctl", "disable", "--now", "--quiet", instance.unit], instance.stop_deadline + 30, False)
+            run(["systemctl", "disable", "--now", "--quiet", instance.unit], instance.stop_deadline + 30, False)
             outcome = "it was stopped"
         elif good["config"] == unit_files.config_digest(instance):
             outcome = "it runs a configuration that was ready before and is left as it is"
@@ -263,10 +271,10 @@ class Executor:
         with self._transaction(self._good_files(instance.class_name)) as change:
             change.plan()
             change.swap()
-            client.run(["systemctl", "daemon-reload"])
+            run(["systemctl", "daemon-reload"])
             change.commit()
-        client.run(["systemctl", "reset-failed", instance.unit], check=False)
-        client.run(["systemctl", "restart", instance.unit], START_DEADLINE + instance.stop_deadline, False)
+        run(["systemctl", "reset-failed", instance.unit], check=False)
+        run(["systemctl", "restart", instance.unit], START_DEADLINE + instance.stop_deadline, False)
         try:
             self._wait_ready(instance, instance.start_deadline)
         except GateNotPassed:
@@ -294,26 +302,26 @@ class Executor:
     def _remove(self, port: str) -> None:
         """Forget an instance: link, files, runtime settings, way back; then let systemd see it."""
         unit = f"app@{port}.service"
-        link = f"{unit_files.UNIT_DIR}/multi-user.target.wants/{unit}"
+        link = f"{WANTS_DIR}/{unit}"
         if os.path.lexists(link):
             os.unlink(link)
         Path(client.GOOD_DIR, f"{port}.json").unlink(missing_ok=True)
         self._forget_files(unit_files.instance_paths(int(port)))
-        for directory in (f"{unit_files.UNIT_DIR}/{unit}.d", f"{_CONTROL_DIR}/{unit}.d"):
+        for directory in (f"{UNIT_DIR}/{unit}.d", f"{CONTROL_DIR}/{unit}.d"):
             shutil.rmtree(directory, ignore_errors=True)
-        client.run(["systemctl", "reset-failed", unit], check=False)
+        run(["systemctl", "reset-failed", unit], check=False)
 
     def _drop_class(self, name: str) -> None:
         shutil.rmtree(Path(ROOT, name), ignore_errors=True)
         unit = os.path.basename(unit_files.slice_path(name))
-        client.run(["systemctl", "stop", unit], check=False)
+        run(["systemctl", "stop", unit], check=False)
         self._forget_files([unit_files.slice_path(name)])
 
     def _forget_files(self, paths: Sequence[str]) -> None:
         with self._transaction([], paths) as change:
             change.plan()
             change.swap()
-            client.run(["systemctl", "daemon-reload"])
+            run(["systemctl", "daemon-reload"])
             change.commit()
 
     def _clean(self, _subject: str) -> None:
@@ -321,19 +329,19 @@ class Executor:
         files = list(client.read_files([]))
         slices = [os.path.basename(p) for p in files if p.endswith(".slice")]
         for unit in sorted(slices, key=len, reverse=True):
-            client.run(["systemctl", "stop", unit], check=False)
+            run(["systemctl", "stop", unit], check=False)
         self._forget_files(files)
         for path in client.half_written():
             os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
-        for path in (ROOT, unit_files.CONFIG_DIR, os.path.dirname(client.GOOD_DIR), *glob.glob(f"{_CONTROL_DIR}/app*")):
+        for path in (ROOT, unit_files.CONFIG_DIR, os.path.dirname(client.GOOD_DIR), *glob.glob(f"{CONTROL_DIR}/app*")):
             shutil.rmtree(path, ignore_errors=True)
         shutil.rmtree(Path("/var/lib/steelyard/config", SET), ignore_errors=True)
         for shared in (os.path.dirname(ROOT), os.path.dirname(unit_files.CONFIG_DIR), "/var/lib/steelyard/config"):
             with contextlib.suppress(OSError):  # other services may still have theirs there
                 os.rmdir(shared)
-        claim.forget()
+        claim.forget(GROUND)
         if client.account() == client.GECOS:
-            client.run(["userdel", unit_files.USER])
+            run(["userdel", unit_files.USER])
 
 
 def wipe_downloads() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ansible_collections.steelyard.stack.plugins.module_utils.app import unit_files
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance, Release, Slice
 from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen, SeenInstance, SeenRelease
-from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import Change, plan_files
+from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import HEADER, Change, plan_files
 from ansible_collections.steelyard.stack.plugins.module_utils.fingerprint import fingerprint
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Refusal, Step
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_duration, format_size
@@ -120,7 +120,7 @@ def _refusals(seen: Seen, wish: Wish) -> Iterable[Refusal]:
                 "build it under a new version, or set app_python back",
             )
     template = seen.files.get(unit_files.template_path())
-    if wish.placed and template is not None and not template.content.startswith(unit_files.HEADER):
+    if wish.placed and template is not None and not template.content.startswith(HEADER):
         remedy = "rename the other unit, or remove it"
         yield Refusal("app@.service is ours", f"{unit_files.template_path()} was written by somebody else", remedy)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils import durable
-from ansible_collections.steelyard.stack.plugins.module_utils.app.client import CommandFailed, journal, run
+from ansible_collections.steelyard.stack.plugins.module_utils.command import CommandFailed, run
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Problem, Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset import Transaction
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
@@ -31,6 +31,8 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_pl
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_remove import SET, clean, remove
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_state import Note, Seen
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.machine_link import ErrorReply, NoAnswer
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd import journal, show
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import CONTROL_DIR, UNIT_DIR
 from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
 
 ANSWER_DEADLINE = 60.0
@@ -98,7 +100,7 @@ class Executor:
             unproven = bool(change.interrupted)
             change.plan()
             change.swap()
-            if not unproven and not any(c.path.startswith(unit_files.UNIT_DIR) for c in change.changes):
+            if not unproven and not any(c.path.startswith(UNIT_DIR) for c in change.changes):
                 change.commit()  # systemd has no part in it; what the servers have of it is asked of them
         self._close_directories()
 
@@ -113,7 +115,7 @@ class Executor:
         """Let systemd read the units and see that it took them; else put the last good files back."""
         with self._files() as change:
             run(["systemctl", "daemon-reload"])
-            units = client.show(unit_files.unit_of(one) for one in self.wish.placed)
+            units = show(unit_files.unit_of(one) for one in self.wish.placed)
             bad = {name: u["LoadState"] for name, u in units.items() if u.get("LoadState") != "loaded"}
             if bad:
                 change.rollback()
@@ -133,7 +135,7 @@ class Executor:
         limits = {unit_files.unit_of(one): unit_files.memory_max(one) for one in self.wish.placed}
         for unit in running:
             run(["systemctl", "set-property", "--runtime", unit, f"MemoryMax={limits[unit]}"])
-            shutil.rmtree(f"{client.CONTROL_DIR}/{unit}.d", ignore_errors=True)
+            shutil.rmtree(f"{CONTROL_DIR}/{unit}.d", ignore_errors=True)
         if running:
             run(["systemctl", "daemon-reload"])
 
@@ -182,7 +184,7 @@ class Executor:
         deadline = STOP_DEADLINE - self.waited
 
         def state() -> str:
-            return client.show([unit]).get(unit, {}).get("ActiveState", "inactive")
+            return show([unit]).get(unit, {}).get("ActiveState", "inactive")
 
         try:
             wait_until(state, lambda s: s in ("inactive", "failed"), min(left, deadline), f"{unit} has stopped")
@@ -199,7 +201,7 @@ class Executor:
         deadline = max(0.0, ANSWER_DEADLINE - self.waited)
 
         def observe() -> dict[str, Any]:
-            shown = client.show([unit]).get(unit, {})
+            shown = show([unit]).get(unit, {})
             state = f"{shown.get('ActiveState')}/{shown.get('SubState')}"
             if not state.startswith("active/"):
                 return {"error": state, "failed": state.startswith("failed/")}

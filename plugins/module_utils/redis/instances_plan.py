@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import Change, plan_files
+from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import HEADER, Change, plan_files
 from ansible_collections.steelyard.stack.plugins.module_utils.fingerprint import fingerprint
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Refusal, Step
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import instances_compare as compare
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import unit_files
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_model import One, Server, Watcher, Wish
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_state import Seen, SeenOne
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import UNIT_DIR
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
 
 SERVICE = "redis"
@@ -95,7 +96,7 @@ def _refusals(seen: Seen, wish: Wish) -> Iterable[Refusal]:
         yield Refusal("a port is used once on a host", key, "give one of the clusters another port")
     for kind in ("server", "sentinel"):
         there = seen.files.get(unit_files.template_path(kind))
-        if there is not None and not there.content.startswith(unit_files.HEADER):
+        if there is not None and not there.content.startswith(HEADER):
             path = unit_files.template_path(kind)
             yield Refusal("the unit is ours", f"{path} was written by somebody else", "rename that unit, or remove it")
     for one in wish.placed:
@@ -128,7 +129,7 @@ def _configure(seen: Seen, wish: Wish) -> Iterable[Step]:
     changes = file_changes(seen, wish)
     if changes:
         yield _step(wish, "configure", SERVICE, f"{len(changes)} file(s)")
-    if not seen.loaded or any(c.path.startswith(unit_files.UNIT_DIR) for c in changes):
+    if not seen.loaded or any(c.path.startswith(UNIT_DIR) for c in changes):
         yield _step(wish, "reload", "systemd", "unit files")
 
 
