@@ -64,9 +64,7 @@ class ActionModule(ClusterAction):
         arguments = {k: args[k] for k in KEPT if args.get(k) is not None}
         arguments["payload"] = packed(secrets, wanted)
         if operation in REMOTE:
-            return self._execute_module(
-                module_name=MODULE, module_args={**arguments, "operation": operation}, task_vars=variables
-            )
+            return self.call_module(MODULE, {**arguments, "operation": operation}, variables)
         plan = Plan.from_summary(args["plan"] or {"service": SERVICE, "cluster": wanted.name})
         require_confirmed(plan, args["confirm"])
         return self.run_loop(MODULE, {**arguments, "operation": "apply"}, plan, variables)
@@ -91,10 +89,9 @@ class ActionModule(ClusterAction):
         return refused
 
     def _execute_module(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Call the module with the Python that has the library; its arguments are shown nowhere."""
+        """Call the module with the Python that has the library."""
         kwargs["task_vars"] = with_interpreter(kwargs.get("task_vars") or {}, self._interpreter)
         answer: dict[str, Any] = super()._execute_module(*args, **kwargs)
-        answer.pop("invocation", None)
         if answer.get("failed") and _is_missing(answer, self._interpreter):
             remedy = f"run site.yml for it: the role base installs {', '.join(REQUIREMENTS)} there"
             host = str(kwargs["task_vars"].get("inventory_hostname", ""))

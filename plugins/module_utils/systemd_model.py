@@ -5,11 +5,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 UNIT_DIR = "/etc/systemd/system"
 WANTS_DIR = f"{UNIT_DIR}/multi-user.target.wants"
 CONTROL_DIR = "/run/systemd/system.control"
 """Where `systemctl set-property --runtime` writes."""
+
+RUNNING = ("active", "activating", "reloading")
+"""The states in which systemd holds a process of a unit, or is about to start one."""
 
 _SPAN = re.compile(r"([0-9.]+)\s*(us|ms|s|min|h|d|day|days|w|month|y)\b")
 _SPAN_SECONDS = {
@@ -27,6 +31,12 @@ def show_blocks(text: str) -> dict[str, dict[str, str]]:
         if "Id" in properties:
             found[properties["Id"]] = properties
     return found
+
+
+def active_state(unit: Mapping[str, str]) -> str:
+    """Return a unit's ActiveState, or `crashing` between two automatic restarts."""
+    crashing = unit.get("SubState", "").startswith("auto-restart")
+    return "crashing" if crashing else unit.get("ActiveState", "inactive")
 
 
 def seconds(span: str, default: float) -> float:

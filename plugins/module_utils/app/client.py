@@ -25,6 +25,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.systemd import sho
 from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import (
     UNIT_DIR,
     WANTS_DIR,
+    active_state,
     seconds,
     unix_time,
 )
@@ -172,8 +173,7 @@ def _loaded(units: Mapping[str, Mapping[str, str]], files: Mapping[str, SeenFile
 def _read_instance(
     port: int, unit: Mapping[str, str], files: Mapping[str, SeenFile], wanted: Instance | None
 ) -> SeenInstance:
-    state = unit.get("ActiveState", "inactive")
-    crashing = unit.get("SubState", "").startswith("auto-restart")
+    state = active_state(unit)
     process = environ_of(int(unit.get("MainPID") or 0))
     file = files.get(unit_files.instance_paths(port)[1])
     text = file.content if file else ""
@@ -184,7 +184,7 @@ def _read_instance(
     return SeenInstance(
         port=port,
         class_name=parse.environment_value(text, "STEELYARD_CLASS") or process.get("STEELYARD_CLASS", ""),
-        active="crashing" if crashing else state,
+        active=state,
         enabled=unit.get("UnitFileState") == "enabled",
         config=process.get("STEELYARD_CONFIG", ""),
         release=process.get("STEELYARD_RELEASE", ""),

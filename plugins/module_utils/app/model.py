@@ -157,6 +157,11 @@ class Instance(Program):
     check: tuple[str, ...] = ()
 
     @property
+    def key(self) -> int:
+        """What names it on its host."""
+        return self.port
+
+    @property
     def unit(self) -> str:
         """The systemd unit."""
         return f"app@{self.port}.service"

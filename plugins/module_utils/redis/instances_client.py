@@ -26,7 +26,12 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.machine_link
     pairs,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.systemd import show
-from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import UNIT_DIR, WANTS_DIR, unix_time
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import (
+    UNIT_DIR,
+    WANTS_DIR,
+    active_state,
+    unix_time,
+)
 
 NOTES = "/var/lib/steelyard/redis"
 _UNIT = re.compile(r"\bredis(-sentinel)?@([0-9]{1,5})\.service")
@@ -148,8 +153,7 @@ def _loaded(wish: Wish, units: Mapping[str, Mapping[str, str]]) -> bool:
 
 
 def _read_one(key: str, unit: Mapping[str, str], wanted: One | None) -> SeenOne:
-    crashing = unit.get("SubState", "").startswith("auto-restart")
-    state = "crashing" if crashing else unit.get("ActiveState", "inactive")
+    state = active_state(unit)
     own, foreign = ours(key)
     settings, digest = started_with(key)
     found: dict[str, Any] = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Union
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.instances import plan as instances
 
 
 @dataclass(frozen=True)
@@ -112,14 +113,11 @@ One = Union[Server, Watcher]  # noqa: UP007 (made at run time: read by checkers 
 
 
 @dataclass(frozen=True)
-class Wish:
+class Wish(instances.Wish[str]):
     """What one call is asked for.
 
-    `version` is the package's that is wanted, empty for any; `hold` keeps it out of the distribution's upgrades.
-    `remove`: stop and remove what the inventory does not place here, or calls leaving; `data`: what then happens to its
-    data, `keep` (under another name) or `remove`. `restart`: `never`, or `needed` for what runs with other settings
-    than the wanted ones and, with `started_before` (seconds since 1970), what started earlier. `ports` bounds restarts;
-    empty means all.
+    `version` is the package's that is wanted, empty for any; `hold` keeps it out of the distribution's upgrades. `data`:
+    what happens to the data of what is removed, `keep` (under another name) or `remove`.
     """
 
     package: Package
@@ -127,12 +125,7 @@ class Wish:
     hold: bool = False
     servers: tuple[Server, ...] = ()
     watchers: tuple[Watcher, ...] = ()
-    host: str = ""
-    remove: bool = False
     data: str = "keep"
-    restart: str = "never"
-    ports: tuple[int, ...] = ()
-    started_before: float = 0
 
     @property
     def placed_servers(self) -> tuple[Server, ...]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import SeenFile
-
-RUNNING = ("active", "activating", "reloading")
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import RUNNING
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.app import client,
 from ansible_collections.steelyard.stack.plugins.module_utils.app.plan import Wish, make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Locked
+from ansible_collections.steelyard.stack.plugins.module_utils.instances import module as flow
 from ansible_collections.steelyard.stack.plugins.module_utils.process import process_of
 from ansible_collections.steelyard.stack.plugins.modules import app_instances as module
 
@@ -44,8 +45,8 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> claim.Ground:
     def here(run: str, patience: float, _ground: claim.Ground) -> Any:
         return claim.claimed(run, patience, ground, time.clock, time.sleep)
 
-    monkeypatch.setattr(module, "claimed", here)
-    monkeypatch.setattr(module, "require_patience", lambda waited, _ground: claim.require_patience(waited, ground))
+    monkeypatch.setattr(flow, "claimed", here)
+    monkeypatch.setattr(flow, "require_patience", lambda waited, _ground: claim.require_patience(waited, ground))
     monkeypatch.setattr(module.work, "DOWNLOADS", str(tmp_path / "download"))
     monkeypatch.setattr(module.work, "read", lambda wish: (Seen(), make_plan(Seen(), wish)))
     return ground
@@ -56,7 +57,7 @@ def call(**more: Any) -> dict[str, Any]:
         "plan": make_plan(Seen(), WISH).summary(), "budget": 10.0, "waited": 0.0, "lease": {"run": "mine"},
         "archives": {}, "python": "/usr/bin/python3", **more,
     }  # fmt: skip
-    return module.apply(WISH, params, check_mode=False)
+    return module.AppWork(WISH, params).apply(check_mode=False)
 
 
 def test_while_another_run_works_nothing_is_done(lock: claim.Ground, monkeypatch: pytest.MonkeyPatch) -> None:
