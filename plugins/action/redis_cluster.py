@@ -32,7 +32,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import
 from ansible_collections.steelyard.stack.plugins.modules.redis_cluster import ARGUMENTS
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import plain
 from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction
-from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused_plan
 
 MODULE = "steelyard.stack.redis_cluster"
 REMOTE = ("read", "health", "put_back")
@@ -79,14 +78,7 @@ class ActionModule(ClusterAction):
             plan = make_plan(wanted, nodes, **choices)
         if not any(n.answers for n in nodes):
             plan = replace(plan, notes=(*plan.notes, "no instance answers: planned from the inventory alone"))
-        if plan.refusals or args["show"]:
-            self.show_plan(plan, variables)
-        result = {"changed": bool(plan.steps), "plan": plan.summary(), "diff": plan.as_diff()}
-        if not plan.refusals:
-            return self.finish(result, variables)
-        refused = refused_plan(plan, variables)
-        self.finish({**result, **refused}, variables)
-        return refused
+        return self.tell_plan(plan, args["show"], variables)
 
     def _execute_module(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Call the module with the Python that has the library."""
