@@ -19,24 +19,9 @@ description:
 author:
   - Steelyard authors (@steelyard)
 extends_documentation_fragment:
+  - steelyard.stack.instances
   - steelyard.stack.loop
-attributes:
-  check_mode:
-    description: The plan is made and shown, nothing is changed.
-    support: full
-  diff_mode:
-    description: The plan, and each file; secrets are masked. It is the same text in check mode.
-    support: full
-  idempotent:
-    description: Without a difference nothing is done, and no instance is restarted.
-    support: full
 options:
-  operation:
-    description:
-      - V(read) returns what is there and the plan, V(apply) does the plan, V(health) judges the instances.
-    type: str
-    choices: [read, apply, health]
-    default: apply
   instances:
     description:
       - The instances that the inventory places on this host, from the lookup P(steelyard.stack.wanted#lookup).
@@ -95,28 +80,6 @@ options:
     suboptions:
       cpu_quota: {description: Such as V(200%); 0 is no limit., type: str, default: "0"}
       memory_max: {description: Such as V(1gb); 0 is no limit., type: str, default: "0"}
-  host:
-    description: Inventory name of the host; the action fills it in.
-    type: str
-    default: ""
-  remove:
-    description: Stop and remove what the inventory does not place on this host, or calls leaving.
-    type: bool
-    default: false
-  restart:
-    description: V(needed) restarts instances that run another configuration than the wanted one, one after the other.
-    type: str
-    choices: [never, needed]
-    default: never
-  ports:
-    description: Restart only these; all when empty.
-    type: list
-    elements: int
-    default: []
-  started_before:
-    description: With O(restart=needed), also restart instances that started before this time (seconds since 1970).
-    type: float
-    default: 0
   archives:
     description: Copies of releases on the host by release id; the action fills it in.
     type: dict
@@ -125,10 +88,6 @@ options:
     description: Interpreter that virtual environments are made with.
     type: path
     default: /usr/bin/python3
-  payload:
-    description: O(instances) as one text that hides their secrets; the action fills it in.
-    type: str
-    default: ""
 """
 
 EXAMPLES = r"""

@@ -21,23 +21,10 @@ description:
     lines of its journal.
 author:
   - Steelyard authors (@steelyard)
-attributes:
-  check_mode:
-    description: The plan is made and shown, nothing is changed.
-    support: full
-  diff_mode:
-    description: The plan, and each file; secrets are masked. It is the same text in check mode.
-    support: full
-  idempotent:
-    description: Without a difference nothing is done, and nothing is restarted.
-    support: full
+extends_documentation_fragment:
+  - steelyard.stack.instances
+  - steelyard.stack.loop
 options:
-  operation:
-    description:
-      - V(read) returns what is there and the plan, V(apply) does the plan, V(health) judges the host.
-    type: str
-    choices: [read, apply, health]
-    default: apply
   instances:
     description:
       - The servers that the inventory places on this host, from the lookup P(steelyard.stack.wanted#lookup).
@@ -76,10 +63,6 @@ options:
         default: redis-server
       version: {description: The version that is wanted; empty takes any., type: str, default: ""}
       hold: {description: Whether the distribution's upgrades leave it alone., type: bool, default: true}
-  host:
-    description: Inventory name of the host; the action fills it in.
-    type: str
-    default: ""
   facts:
     description: What the inventory says of the host.
     type: dict
@@ -95,52 +78,11 @@ options:
     description: Limit of each server's unit, such as V(3gb); V(auto) follows from its maxmemory, V(0) is no limit.
     type: str
     default: "0"
-  remove:
-    description: Stop and remove what the inventory does not place on this host, or calls leaving.
-    type: bool
-    default: false
   data:
     description: With O(remove=true), whether data is set aside under another name or removed.
     type: str
     choices: [keep, remove]
     default: keep
-  restart:
-    description: V(needed) restarts what runs with other settings than the wanted ones, one after the other.
-    type: str
-    choices: [never, needed]
-    default: never
-  ports:
-    description: Restart only these; all when empty.
-    type: list
-    elements: int
-    default: []
-  started_before:
-    description: With O(restart=needed), also restart what started before this time (seconds since 1970).
-    type: float
-    default: 0
-  payload:
-    description: What holds secrets, as one text that hides them; the action fills it in.
-    type: str
-    default: ""
-  plan:
-    description: The steps to do; the action fills it in.
-    type: dict
-    default: {}
-  budget:
-    description: Seconds after which no further step is begun; the action fills it in.
-    type: float
-    default: 10
-  waited:
-    description: Seconds that the first step has been under way in earlier calls; the action fills it in.
-    type: float
-    default: 0
-  lease:
-    description: The run that calls; the action fills it in.
-    type: dict
-    suboptions:
-      cluster: {description: Name of the cluster., type: str, required: true}
-      run: {description: Id of the run., type: str, required: true}
-      token: {description: Token of the lease., type: int}
 """
 
 EXAMPLES = r"""
