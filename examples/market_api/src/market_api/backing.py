@@ -107,7 +107,7 @@ class Backing:
                             self._turn(True, "answers")
                             return answer
                     else:
-                        self._metrics.failures.labels("away").inc()
+                        self._metrics.skipped.inc()
                         raise Away("away")
         self._metrics.failures.labels(last.reason).inc()
         if last.again or last.reason == "denied":

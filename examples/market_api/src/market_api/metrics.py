@@ -77,7 +77,7 @@ class Metrics:
 
 
 class RedisMetrics:
-    """How calls of Redis go. `reason` is one of those in redis_errors.py, `away` for calls that were not tried."""
+    """How calls of Redis go. `reason` is one of those in redis_errors.py, `deadline` where none answered at all."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.up = Gauge("market_redis_up", "1 while Redis answers.", registry=registry, multiprocess_mode="livemin")
@@ -85,6 +85,7 @@ class RedisMetrics:
             "market_redis_retries", "Attempts that failed and were followed by another.", ("reason",), registry=registry
         )
         self.failures = Counter("market_redis_failures", "Calls that were given up.", ("reason",), registry=registry)
+        self.skipped = Counter("market_redis_skipped", "Calls that were not tried while it is away.", registry=registry)
         self.in_use = Gauge(
             "market_redis_calls_in_progress",
             "Calls under way, each with a connection of the pool.",
