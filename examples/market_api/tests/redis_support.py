@@ -234,8 +234,9 @@ def slot_of(key: str) -> int:
 
 def move_slot(slot: int, nodes: list[Server], target: Server, between: Callable[[], object] = str) -> None:
     """Move a slot, which one of `nodes` has, key by key, as a reshard does; `between` runs after each key."""
-    taking, to = target.admin(), target.admin().execute_command("CLUSTER MYID")
-    giving, by = next((a, m) for a, m in map(_with_name, nodes) if _has(a, m, slot))
+    source = next(node for node in nodes if has_slot(node, slot))
+    giving, taking = source.admin(), target.admin()
+    by, to = (admin.execute_command("CLUSTER MYID") for admin in (giving, taking))
     taking.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", by)
     giving.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", to)
     while keys := giving.execute_command("CLUSTER GETKEYSINSLOT", slot, 1):
@@ -246,13 +247,10 @@ def move_slot(slot: int, nodes: list[Server], target: Server, between: Callable[
     giving.execute_command("CLUSTER SETSLOT", slot, "NODE", to)
 
 
-def _with_name(node: Server) -> tuple[redis.Redis, str]:
+def has_slot(node: Server, slot: int) -> bool:
+    """Whether a master says that a slot is its own."""
     admin = node.admin()
-    return admin, admin.execute_command("CLUSTER MYID")
-
-
-def _has(admin: redis.Redis, name: str, slot: int) -> bool:
-    ranges = admin.execute_command("CLUSTER SLOTS")
+    name, ranges = admin.execute_command("CLUSTER MYID"), admin.execute_command("CLUSTER SLOTS")
     return any(first <= slot <= last and primary[2] == name for first, last, primary, *_ in ranges)
 
 

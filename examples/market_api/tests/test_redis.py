@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Iterator
@@ -12,18 +13,22 @@ from pathlib import Path
 import httpx
 import pytest
 from load_support import Counted, load, lost
-from market_support import AUTHORIZED, Running, Start, eventually, starter
+from market_support import AUTHORIZED, TOKEN, Running, Start, eventually, starter
 from redis_support import (
     PASSWORD,
     USER,
     Server,
     Servers,
     certificates,
+    has_slot,
     move_slot,
     servers,
     slot_of,
     wait_for,
 )
+
+from market_api import topology
+from market_api.settings import Settings
 
 SESSION = {"data": {"user": "anna"}}
 HTTP = httpx.Client(headers=AUTHORIZED, timeout=20, trust_env=False)
@@ -216,7 +221,8 @@ def test_tls_is_checked_and_a_wrong_password_is_no_reason_to_try_again(
 
 def test_a_reshard_is_seen_by_no_client(start: Start, redis: Servers, secret: Path) -> None:
     nodes = redis.cluster(3)
-    instances = [started(start, "cluster", nodes[:1], secret) for _ in range(2)]
+    patient = {"MARKET_CACHE_DEADLINE": "5s"}  # so that none is given up because the machine is busy
+    instances = [started(start, "cluster", nodes[:1], secret, **patient) for _ in range(2)]
     made = [HTTP.post(f"{instances[0].url}/sessions", json=SESSION).json()["name"] for _ in range(25)]
     new = redis.join(nodes)  # no client has heard of it
     with load(instances) as counted:
@@ -239,10 +245,41 @@ def found(place: str) -> None:
         assert HTTP.get(place).status_code == 200
 
 
+def test_asking_goes_with_its_command_however_many_connections_are_open(redis: Servers) -> None:
+    nodes = redis.cluster(3)
+    new = redis.join(nodes)
+    settings = Settings.from_env(
+        {
+            "MARKET_API_TOKEN": TOKEN,
+            "MARKET_REDIS_MODE": "cluster",
+            "MARKET_REDIS_NODES": nodes[0].place,
+            "MARKET_REDIS_USER": USER,
+            "MARKET_REDIS_PASSWORD": PASSWORD,
+        }
+    ).redis
+    assert settings is not None
+    keys = [f"market:{number}" for number in range(2)]
+
+    async def ask(there: str, moving: str) -> list[bytes | None]:
+        async with topology.clients(settings) as found:
+            await asyncio.gather(*(found.writer.get(there) for _ in range(4)))  # so many connections to the new one
+            return [await found.writer.get(moving) for _ in range(4)]
+
+    for key in keys:
+        owner = next(node for node in nodes if has_slot(node, slot_of(key)))
+        owner.admin().set(key, key)
+    seen: list[bytes | None] = []
+    move_slot(slot_of(keys[0]), nodes, new)
+    move_slot(slot_of(keys[1]), nodes, new, lambda: seen.extend(asyncio.run(ask(*keys))))
+    assert seen == [keys[1].encode()] * 4
+
+
 def test_a_failover_in_a_cluster_is_seen_by_no_client(start: Start, redis: Servers, secret: Path) -> None:
     nodes = redis.cluster(3)
     replica = redis.replica(nodes, of=nodes[1])
-    instances = [started(start, "cluster", nodes[:2], secret) for _ in range(2)]
+    instances = [
+        started(start, "cluster", nodes[:2], secret, MARKET_REDIS_READ=reads) for reads in ("primary", "replicas")
+    ]
     with load(instances) as counted:
         kill_under_load(nodes[1], [replica])
     judge(counted, instances)

@@ -15,7 +15,7 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.cluster import PRIMARY
+from redis.cluster import PRIMARY, LoadBalancingStrategy
 
 from market_api.redis_settings import CLUSTER, SENTINEL
 
@@ -110,10 +110,10 @@ def _sentinel(settings: RedisSettings, stack: AsyncExitStack) -> Clients:
 def _cluster(settings: RedisSettings) -> Clients:
     options = _options(settings)
 
-    def make(read_from_replicas: bool) -> _Cluster:
+    def make(reads: LoadBalancingStrategy | None = None) -> _Cluster:
         return _Cluster(
             startup_nodes=[ClusterNode(host, port) for host, port in settings.nodes],
-            read_from_replicas=read_from_replicas,
+            load_balancing_strategy=reads,
             max_connections=settings.connections + SPARE,
             retry=_never(),
             # A MOVED tells of one slot, which is noted. Asking for all slots anew closes every connection, those of
@@ -122,8 +122,8 @@ def _cluster(settings: RedisSettings) -> Clients:
             **options,
         )
 
-    writer = make(False)
-    reader = make(True) if settings.read_replicas else writer
+    writer = make()
+    reader = make(LoadBalancingStrategy.ROUND_ROBIN_REPLICAS) if settings.read_replicas else writer
 
     async def listener() -> Redis:
         await writer.initialize()
