@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Whether a Redis Cluster is well, and whether a member or a host of it may be stopped. Pure: no Ansible, no I/O.
 
-Of one host's servers, each by itself, `instances_health.py` judges.
+Of one host's servers, each by itself, `instances/health.py` judges.
 """
 
 from __future__ import annotations

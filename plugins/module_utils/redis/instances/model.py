@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What one host is to run: its servers and Sentinels with all that their files need. Pure: no Ansible, no I/O.
 
-`instances_wanted.py` makes these of the inventory and the host; `unit_files.py` makes files of them.
+`wanted.py` makes these of the inventory and the host; `unit_files.py` makes files of them.
 """
 
 from __future__ import annotations
