@@ -17,7 +17,11 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.health import ok_to_stop
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.health import ok_to_stop
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan import make_plan
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan_steps import ASSIGN
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.resume import resume
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import (
     CLUSTER,
     REQUIREMENTS,
@@ -25,10 +29,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import
     ClusterSpec,
     Secrets,
 )
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan import make_plan
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_resume import resume
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_steps import ASSIGN
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import Node
 from ansible_collections.steelyard.stack.plugins.modules.redis_cluster import ARGUMENTS
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import plain
 from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction

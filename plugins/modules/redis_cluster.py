@@ -204,12 +204,12 @@ from ansible_collections.steelyard.stack.plugins.module_utils.lease import worki
 from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.access import opened
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.apply import Applier
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.client import Client
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.health import judge
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.measure import measured
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.apply import Applier
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.health import judge
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.measure import measured
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import SERVICE, ClusterSpec, Secrets
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import Node
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import require_library
 from ansible_collections.steelyard.stack.plugins.module_utils.undo import UndoNotes
 
