@@ -60,6 +60,7 @@ class Migration:
         self._untold: list[Move] = []
         self._streams: list[Stream] = []
         self._new: frozenset[str] = frozenset()
+        self._redis: frozenset[str] = frozenset()
         self._given: Counter[str] = Counter()
 
     def run(self, moves: Sequence[Move], seconds: float) -> Tally:
@@ -76,7 +77,9 @@ class Migration:
             for s in sources
         ]
         nodes = sorted({*sources, *room})
-        self._new = frozenset(n.name for n in self._client.read(room) if n.myself and not n.myself.slots)
+        targets = self._client.read(room)
+        self._new = frozenset(n.name for n in targets if n.myself and not n.myself.slots)
+        self._redis = frozenset(n.name for n in targets if n.server == "redis")
         with ExitStack() as stack:
             watch = Watch(self, self._client, nodes, sorted(room), stack)
             watch.settle()
@@ -106,6 +109,10 @@ class Migration:
     def stopped(self) -> bool:
         """Whether to end at the next occasion."""
         return self._failure is not None or self._clock() >= self._end
+
+    def announces_once(self, target: str) -> bool:
+        """Whether it may take many slots in one transaction: Valkey, which asks its replicas for each, may not."""
+        return target in self._redis
 
     def gave(self, moves: Sequence[Move]) -> None:
         """Remember whom the others have to be told of."""

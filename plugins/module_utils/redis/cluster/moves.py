@@ -34,6 +34,7 @@ class Runner(Protocol):
     def until(self, step: Step, look: Callable[[], str], left: float, deadline: float = 60.0) -> str | None: ...
     def agreed(self, names: Iterable[str] | None = None) -> Callable[[], str]: ...
     def keep_replicas(self, nodes: Mapping[str, Node]) -> None: ...
+    def carry_plain(self, names: Iterable[str]) -> None: ...
     def node(self, name: str, nodes: Mapping[str, Node]) -> Node: ...
     def together(self, step: Step) -> list[Step]: ...
     def now(self) -> float: ...
@@ -79,13 +80,11 @@ class Mover:
             if ends["source"] != ends["target"] and self._owner(s, ends["source"], masters)
         ]
         if moves:
-            Migration(self._run.client, _ids(nodes), masters, self._run.limits).run(
-                moves, max(SHORTEST, left - RESERVED)
-            )
+            self._carry(moves, nodes, masters, max(SHORTEST, left - RESERVED))
         strays = self._strays(slots, masters, {m.slot for m in moves})
         if strays:
             rest = max(SHORTEST, left - (self._run.now() - begun) - RESERVED)
-            Migration(self._run.client, _ids(nodes), masters, self._run.limits).run(strays, rest)
+            self._carry(strays, nodes, masters, rest)
         open_still = self._clear(slots, masters)
         if open_still:
             return f"{open_still} of {len(slots)} open slots are left"
@@ -182,6 +181,12 @@ class Mover:
         self._require_room(nodes, moves)
         if all(nodes[n].atomic_migration for n in ends):
             return AtomicMigration(self._run.client, nodes).run(moves, seconds)
+        return self._carry(moves, nodes, masters, seconds)
+
+    def _carry(
+        self, moves: Sequence[Move], nodes: Mapping[str, Node], masters: Iterable[str], seconds: float
+    ) -> Tally:  # fmt: skip
+        self._run.carry_plain(sorted({m.source for m in moves}))
         return Migration(self._run.client, _ids(nodes), masters, self._run.limits).run(moves, seconds)
 
     def _require_room(self, nodes: Mapping[str, Node], moves: Sequence[Move]) -> None:

@@ -21,6 +21,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.pace
     Piece,
     calls,
 )
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.slot_words import refusal, setslot, taking
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import Access, Command, ErrorReply, Link
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
 
@@ -73,6 +74,9 @@ class Whole(Protocol):
     def stopped(self) -> bool:
         """Whether to end at the next occasion: the time is up, or another stream failed."""
 
+    def announces_once(self, target: str) -> bool:
+        """Whether it may take many slots in one transaction; see `slot_words.taking`."""
+
     def gave(self, moves: Sequence[Move]) -> None:
         """These slots are their target's now, and target and source know: tell the others."""
 
@@ -116,15 +120,15 @@ class Stream:
         must send all new keys there, which it does as long as its own mark stands.
         """
         ids, slots = self.whole.ids, [m.slot for m in batch]
-        given = [_setslot(m.slot, "NODE", ids[target]) for m in empty if m.owner]
-        replies = there.ask_all(given + [_setslot(m.slot, "IMPORTING", ids[self.source]) for m in batch])
+        given = taking([m.slot for m in empty if m.owner], ids[target], self.whole.announces_once(target))
+        replies = there.ask_all(given + [setslot(m.slot, "IMPORTING", ids[self.source]) for m in batch])
         importing = replies[len(given) :]
         self._require_told(target, replies[: len(given)])
         for move, reply in zip(batch, importing, strict=True):
             if isinstance(reply, ErrorReply) and "already the owner" not in reply.text:
                 raise GateNotPassed(f"{target} opens slot {move.slot}", reply.text, "run again", target)
-        marks = [_setslot(m.slot, "MIGRATING" if m.owner else "IMPORTING", ids[target]) for m in batch]
-        closed = [c if m.owner else _setslot(m.slot, "STABLE") for m, c in self._closing(empty, given)]
+        marks = [setslot(m.slot, "MIGRATING" if m.owner else "IMPORTING", ids[target]) for m in batch]
+        closed = [setslot(m.slot, *(("NODE", ids[target]) if m.owner else ("STABLE",))) for m in empty]
         replies = self.here.ask_all([*closed, *marks, *map(self._listing, slots)])
         self._require_told(self.source, replies[: len(closed)])
         self.tally.slots += len(empty)
@@ -134,15 +138,10 @@ class Stream:
         pages = dict(zip(slots, replies[len(closed) + len(marks) :], strict=True))
         return opened, self._listed([(m.slot, _names(pages[m.slot])) for m in opened])
 
-    @staticmethod
-    def _closing(empty: Sequence[Move], given: Sequence[Command]) -> Iterator[tuple[Move, Command]]:
-        own = iter(given)
-        return ((m, next(own) if m.owner else ()) for m in empty)
-
-    def _require_told(self, name: str, replies: Iterable[Any]) -> None:
-        for reply in replies:
-            if isinstance(reply, ErrorReply):
-                raise StateMoved(f"{name} takes note of a slot's owner", reply.text, "run again", name)
+    def _require_told(self, name: str, replies: Sequence[Any]) -> None:
+        seen = refusal(replies)
+        if seen:
+            raise StateMoved(f"{name} takes note of a slot's owner", seen, "run again", name)
 
     def _opened(self, batch: Sequence[Move], importing: Sequence[Any], marked: Sequence[Any]) -> list[Move]:
         opened = []
@@ -324,10 +323,6 @@ class Stream:
         seen = ", ".join(f"{n.decode('utf-8', 'replace')!r} {format_size(size)}" for n, size in largest)
         remedy = "split them, or allow it with big_keys: move (both nodes stand still while one is carried)"
         raise Refused(f"no key of {limit} or more moves", f"{len(self.big)} on {self.source}: {seen}", remedy)
-
-
-def _setslot(slot: int, *words: str) -> Command:
-    return ("CLUSTER", "SETSLOT", slot, *words)
 
 
 def _names(reply: Any) -> list[bytes]:
