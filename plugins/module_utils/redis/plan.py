@@ -41,9 +41,9 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_picture
     look,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_steps import (
-    Rates,
     Steps,
 )
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.rates import Rates
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.slots import (
     ALL,
     even_ranges,

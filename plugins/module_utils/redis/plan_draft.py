@@ -21,10 +21,10 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_picture
     Picture,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_steps import (
-    Rates,
     Steps,
     load_of,
 )
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.rates import Rates
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.slots import (
     ALL,
     balance,

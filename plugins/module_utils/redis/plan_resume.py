@@ -19,7 +19,8 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis import judge
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan import is_new, plan_fingerprint
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_picture import Member, Picture, look
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_steps import Rates, Steps
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_steps import Steps
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.rates import Rates
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.slots import (
     mask_of,
     mask_of_slots,
