@@ -6,20 +6,25 @@ A world has servers and Sentinels by number; `Calls` calls the module `redis_clu
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from support.redis_servers import LOOPBACK, PASSWORD, Server, Servers, free_ports, program
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack, unpack
-from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
+from ansible_collections.steelyard.stack.plugins.action.redis_cluster import seen_of
+from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import acl
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import (
     ADMIN,
@@ -34,13 +39,15 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import
     SentinelInstance,
     User,
 )
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.apply import Applier
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.client import ReplicationClient
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.plan import make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.state import Server as Seen
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.state import State
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import Access
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import Access, Link
 from ansible_collections.steelyard.stack.plugins.module_utils.undo import UndoNotes
 from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
+from ansible_collections.steelyard.stack.plugins.modules import redis_cluster
 
 NAME, APP = "watched", "app"
 DOWN_AFTER = 2.0
@@ -241,4 +248,106 @@ def _known(made: Watched) -> bool:
     return full and all(s.link_up for s in made.state().servers)
 
 
-__all__ = ["Plan", "Watched", "json", "make_plan", "pack", "replace", "subprocess", "sys", "time", "unpack", "watched"]
+class Calls:
+    """Calls of the module `redis_cluster`, as its action makes them; the lease is the test's."""
+
+    def __init__(self, made: Watched, wanted: ClusterSpec | None = None, **more: Any) -> None:
+        self.made = made
+        self.wanted = wanted or made.spec(**more)
+
+    def ask(self, operation: str, **more: Any) -> dict[str, Any]:
+        """Call it; raises SteelyardError."""
+        defaults = {n: o.get("default") for n, o in redis_cluster.ARGUMENTS.items()}
+        secret = {"payload": pack([SECRETS.as_dict()]), "lease": {"cluster": NAME, "run": "r1"}}
+        given = {"operation": operation, "cluster": self.wanted.as_dict(), **secret, **more}
+        return redis_cluster.answer({**defaults, **given}, False, self.made.notes)
+
+    def read(self) -> State:
+        """What a read answers, as the action reads it back."""
+        found: State = seen_of(self.ask("read"), self.wanted)
+        return found
+
+    def plan(self, **options: Any) -> Plan:
+        """The plan."""
+        return make_plan(self.wanted, self.read(), **options)
+
+    def apply(self, plan: Plan, budget: float = 10.0) -> list[str]:
+        """Do a plan in as many calls as it needs; return the ids of its steps."""
+        assert not plan.refusals, plan.as_table()
+        left, done, waited = plan, [], 0.0
+        while left.steps:
+            begun = time.monotonic()
+            found = self.ask("apply", plan=left.summary(), budget=budget, waited=waited)
+            done += found["applied"]
+            waited = 0.0 if found["applied"] else waited + time.monotonic() - begun
+            left = left.only(found["remaining"])
+        return done
+
+    def converge(self, budget: float = 10.0, **options: Any) -> list[str]:
+        """Plan, do it, and plan again: nothing is left, nor any note. Returns what was done."""
+        done = self.apply(self.plan(**options), budget)
+        assert self.made.notes.list() == ()
+        again = self.plan(**options)
+        assert (again.steps, again.refusals) == ((), ()), again.as_table()
+        return done
+
+
+class Engine:
+    """A plan applied in a process of its own, which can be killed at the nth time that it sends something."""
+
+    def __init__(self, calls: Calls, plan: Plan, kill_at: int = 0, at: str = "") -> None:
+        """`at`: count only what begins with these words."""
+        order = {
+            "wanted": calls.wanted.as_dict(), "steps": [s.as_dict() for s in plan.steps], "kill_at": kill_at,
+            "notes": str(calls.made.room.directory / "undo"), "at": at,
+        }  # fmt: skip
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__))], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, env={"PYTHONPATH": str(Path(__file__).parents[1])},
+        )  # fmt: skip
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(order))
+        self.process.stdin.close()
+        self.process.stdin = None
+
+    def wait(self) -> int:
+        """Wait for its end: 0 done, 1 an expected error, -9 killed."""
+        self.output, _ = self.process.communicate(timeout=300)
+        return self.process.returncode
+
+
+def killing(number: int, at: str) -> Any:
+    """A `Link.send` that kills its process the nth time that it sends what begins with these words."""
+    original, count = Link.send, itertools.count(1)
+
+    def send(self: Link, commands: Any) -> None:
+        lines = [" ".join(str(w) for w in command) for command in commands]
+        if any(line.startswith(at) for line in lines) and next(count) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        original(self, commands)
+
+    return send
+
+
+def main() -> int:
+    """Do the steps that stdin says; to be killed."""
+    order = json.load(sys.stdin)
+    if order["kill_at"]:
+        Link.send = killing(order["kill_at"], order["at"])  # type: ignore[method-assign]
+    wanted = ClusterSpec.from_dict(order["wanted"])
+    left = [Step.from_dict(s) for s in order["steps"]]
+    watchers = wanted.sentinel.instances if wanted.sentinel else ()
+    client = ReplicationClient(Access(ADMIN, PASSWORD), wanted.instances, watchers, NAME, PASSWORD)
+    applier = Applier(client, wanted, left, notes=UndoNotes(order["notes"]))
+    try:
+        while left:
+            if applier.execute(left[0], 10.0) is None:
+                left.pop(0)
+    except SteelyardError as error:
+        print(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
