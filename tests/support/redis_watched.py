@@ -110,7 +110,11 @@ class Watching(Replicating):
         return "\n".join(lines) + "\n"
 
     def _told(self) -> list[str]:
-        told = {"down-after-milliseconds": round(DOWN_AFTER * 1000), "failover-timeout": 20000, "parallel-syncs": 1}
+        told: dict[str, object] = {
+            "down-after-milliseconds": round(DOWN_AFTER * 1000),
+            "failover-timeout": 20000,
+            "parallel-syncs": 1,
+        }
         told |= {"auth-user": SENTINEL, "auth-pass": f'"{PASSWORD}"'}
         return [f"sentinel {what} {NAME} {value}" for what, value in told.items()]
 
@@ -140,7 +144,10 @@ class Watched:
         for one in new:
             one.start()
             self.room.all.append(one)
-            (self.sentinels if isinstance(one, Watching) else self.servers).append(one)
+            if isinstance(one, Watching):
+                self.sentinels.append(one)
+            else:
+                self.servers.append(one)
 
     def name(self, number: int) -> str:
         """A server's name in the inventory."""

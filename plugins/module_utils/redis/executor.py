@@ -69,7 +69,7 @@ class Executor:
         """Look again and again until there is no reason left to wait; return None then, or the reason at the end of
         this call. Raises GateNotPassed with the reason when the step has taken longer than `deadline` seconds.
         """
-        begun = self._begun(step)
+        begun = self.begun(step)
         end = self._clock() + left
         pause = SHORTEST_LOOK
         while True:
@@ -84,7 +84,7 @@ class Executor:
             self._sleep(pause)
             pause = min(pause * 1.5, LONGEST_LOOK)
 
-    def _begun(self, step: Step) -> float:
+    def begun(self, step: Step) -> float:
         """Return when this step was begun, on our clock, earlier calls counted."""
         if step.id not in self._starts:
             self._starts[step.id] = self._clock() - self._waited.get(step.id, 0.0)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Refusal
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.check import FEWEST_SENTINELS
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.common_rules import is_password, judge_access
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.common_rules import Asked, is_password, judge_access
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.copies import behind
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.picture import (
@@ -56,7 +56,7 @@ def judge_wanted(wanted: ClusterSpec) -> Iterator[Refusal]:
 
 def judge_seen(picture: Picture, *, repair: bool = False, upgrading: bool = False) -> list[Refusal]:
     """Refuse what must not be built upon."""
-    asked = [*(m.server for m in picture.members.values()), *(w.view for w in picture.watchers.values())]
+    asked: list[Asked] = [*(m.server for m in picture.members.values()), *(w.view for w in picture.watchers.values())]
     found = list(judge_access(asked, [m.server for m in picture.members.values()], upgrading))
     found += [
         Refusal("every instance runs outside of cluster mode", f"{m.name} has cluster-enabled yes",

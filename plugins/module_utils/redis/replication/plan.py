@@ -115,7 +115,7 @@ def _to_lead(step: Step, picture: Picture) -> bool:
     target, leads = step.args["to"], picture.leader.name
     if step.args["start"]["members"] != sorted(n for n, m in picture.members.items() if m.stays):
         raise StateMoved("the members are those that the plan was made from", ", ".join(picture.members), _AGAIN)
-    left = leads in step.args["away"] if step.args["away"] else leads != target
+    left: bool = leads in step.args["away"] if step.args["away"] else leads != target
     return left or (leads == target and any(m.known and m.server.leads and n != leads
                                             for n, m in picture.members.items()))  # fmt: skip
 

@@ -10,8 +10,8 @@ seconds later: what it took until then is lost. So, with Sentinels:
 2. *Hold*: the primary holds writes back (CLIENT PAUSE WRITE) for less time than makes Sentinels think that it is down.
    When the target has not got all in half of that, the primary goes on: nothing has changed.
 3. *Switch*: the hold is prolonged beyond the ten seconds, for the case that we die from here on. Then the failover is
-   asked for: COORDINATED, where the server knows that. As soon as the target leads, the old primary is made to follow
-   it and sends its clients away, which ends the hold.
+   asked for: COORDINATED, where the server knows that. As soon as the target leads and all Sentinels say so, the old
+   primary is made to follow it and sends its clients away, which ends the hold: they ask who leads, and try once more.
 
 Without Sentinels the server's own FAILOVER does 2 and 3.
 """
@@ -47,6 +47,8 @@ GUARD, GUARD_A_REPLICA = 20.0, 3.0
 were measured with two replicas, of Redis 7.0.15 and 8.0.2."""
 PROMOTION = 15.0
 """Seconds in which a failover that was asked for has to promote somebody."""
+TOLD = 5.0
+"""Seconds in which all Sentinels have heard who leads: 2.4 were measured."""
 PLAIN_TIMEOUT = 5000
 """Milliseconds after which the server gives up its own FAILOVER, and goes on as before."""
 GLANCE = 0.01
@@ -179,32 +181,45 @@ class Switchover:
             return
 
     def _finish(self, old: Server, new: Server) -> str:
-        """Wait until somebody leads instead, and make the old primary follow at once."""
+        """Wait until somebody leads instead and every Sentinel says so; then make the old primary follow.
+
+        Clients that are sent away ask a Sentinel at once: one that did not know yet would send them back.
+        """
+        leads = self._promoted(old, new)
+        end = self._run.now() + TOLD
+        while self._run.now() < end:
+            watching = self._run.picture().watching()
+            if all(w.view.leader == leads.place for w in watching):
+                break
+            self._run.pause(GLANCE)
+        current = self._run.client.server(old.name)
+        if current.leads:
+            follow(self._run.client, current, leads.place)
+        if current.answers:
+            self._release(old)
+        if leads.name != new.name:
+            raise GateNotPassed(f"the Sentinels let {new.name} lead", f"they chose {leads.name}", "run again", new.name)
+        return f"{new.name} leads; the others begin to follow it"
+
+    def _promoted(self, old: Server, new: Server) -> Server:
+        """Wait until the target leads, or another one by the Sentinels' word; raises GateNotPassed where nobody does."""
         end = self._run.now() + PROMOTION
         while True:
             seen = self._run.client.server(new.name)
             if seen.leads:
-                break
-            now = self._run.picture()
-            if now.leader.name and now.leader.place != old.place:
-                seen = self._run.primary(now).server
-                break
-            if not now.failing_over and self._run.now() >= end:
-                self._release(old)
-                raise GateNotPassed(f"the Sentinels let {new.name} lead", "they gave it up; all is as before",
-                                    "see their logs, and run again")  # fmt: skip
+                return seen
+            picture = self._run.picture()
+            if picture.leader.name and picture.leader.place != old.place:
+                return self._run.primary(picture).server
             if self._run.now() >= end:
-                seen_last = f"{', '.join(now.failing_over)} still at it; {old.name} holds writes back until they end"
-                raise GateNotPassed(f"{new.name} leads within {PROMOTION:g} s", seen_last, "wait, and run again")
+                break
             self._run.pause(GLANCE)
-        current = self._run.client.server(old.name)
-        if current.leads:
-            follow(self._run.client, current, seen.place)
-        if current.answers:
-            self._release(old)
-        if seen.name != new.name:
-            raise GateNotPassed(f"the Sentinels let {new.name} lead", f"they chose {seen.name}", "run again", new.name)
-        return f"{new.name} leads; the others begin to follow it"
+        if picture.failing_over:
+            seen_last = f"{', '.join(picture.failing_over)} still at it; {old.name} holds writes back meanwhile"
+            raise GateNotPassed(f"{new.name} leads within {PROMOTION:g} s", seen_last, "wait, and run again")
+        self._release(old)
+        raise GateNotPassed(f"the Sentinels let {new.name} lead", "they gave it up; all is as before",
+                            "see their logs, and run again")  # fmt: skip
 
     def _plain(self, picture: Picture, target: str) -> str:
         """Let the primary itself hand over, where no Sentinel watches."""

@@ -31,6 +31,7 @@ CORRECTS_ITSELF = 15.0
 FORGET_DEADLINE = 300.0
 STAYS_GONE = 3.0
 """Seconds for which nobody may know what was forgotten: Sentinels say hello every two seconds."""
+LOOK = 0.25
 END_DEADLINE = 900.0
 """Seconds in which a server has saved its data and ended, as its unit gives it."""
 
@@ -46,6 +47,8 @@ class Runner(Protocol):
     def tell(self, name: str, *words: Any, timeout: float | None = None) -> None: ...
     def until(self, step: Step, look: Callable[[], str], left: float, deadline: float = 60.0) -> str | None: ...
     def now(self) -> float: ...
+    def pause(self, seconds: float) -> None: ...
+    def begun(self, step: Step) -> float: ...
 
 
 def settings_words(wanted: ClusterSpec) -> list[str]:
@@ -102,7 +105,7 @@ class Watchers:
 
     def __init__(self, runner: Runner) -> None:
         self._run = runner
-        self._since: dict[str, float] = {}
+        self._ended: set[str] = set()
 
     def watch(self, step: Step, left: float) -> str | None:
         """Let a Sentinel watch who leads, and wait until all know each other."""
@@ -116,8 +119,7 @@ class Watchers:
             if not reason or not watcher.view.answers:
                 return reason
             if watcher.view.watches and watcher.view.leader != head.server.place:
-                begun = self._since.setdefault(step.id, self._run.now())
-                if self._run.now() - begun < CORRECTS_ITSELF:
+                if self._run.now() - self._run.begun(step) < CORRECTS_ITSELF:
                     return reason
                 self._run.tell(name, "SENTINEL", "REMOVE", self._run.wanted.name)
                 told = False
@@ -157,7 +159,7 @@ class Watchers:
             still = self._end_server(picture, name) if kind == SERVER else self._end_watching(picture, name)
             if not still and any(f.place == place for f in head.server.followers):
                 still = f"{head.name} still has it as a replica"
-            return still or self._forgotten(step, picture, place)
+            return still or self._forgotten(picture, place)
 
         deadline = END_DEADLINE if kind == SERVER else FORGET_DEADLINE
         return self._run.until(step, look, left, deadline)
@@ -167,14 +169,14 @@ class Watchers:
         member = picture.members.get(name)
         if member is None or not member.server.answers:
             return ""
-        if name not in self._since:
-            self._since[name] = self._run.now()
+        if name not in self._ended:
+            self._ended.add(name)
             try:
                 self._run.client.ask(name, "SHUTDOWN")
             except NoAnswer:
                 pass  # it has ended, or saves first
             except ErrorReply as reply:
-                self._since.pop(name)
+                self._ended.discard(name)
                 return f"{name} does not end: {reply.text}"
         return f"{name} saves its data and ends"
 
@@ -189,7 +191,7 @@ class Watchers:
                 raise
         return f"{name} still watches"
 
-    def _forgotten(self, step: Step, picture: Picture, place: str) -> str:
+    def _forgotten(self, picture: Picture, place: str) -> str:
         """Reset the next Sentinel that knows a place, once all others know everybody else; "" when nobody does."""
         if picture.failing_over:
             return f"{picture.failing_over[0]} replaces the primary"
@@ -200,12 +202,14 @@ class Watchers:
             return reason
         knows = [w for w in watching if place in {o.place for o in (*w.view.others, *w.view.replicas)}]
         if knows:
-            self._since.pop(step.id, None)
             self._run.tell(knows[0].name, "SENTINEL", "RESET", self._run.wanted.name)
             return f"{knows[0].name} was reset, and learns anew who is there"
-        since = self._since.setdefault(step.id, self._run.now())
-        if watching and self._run.now() - since < STAYS_GONE:
-            return f"all have forgotten it; looking for {STAYS_GONE:g} s"
+        end = self._run.now() + STAYS_GONE
+        while watching and self._run.now() < end:  # within this call: the next one would not know of it
+            self._run.pause(LOOK)
+            places = {o.place for w in self._run.picture().watching() for o in (*w.view.others, *w.view.replicas)}
+            if place in places:
+                return "it was heard of again"
         return ""
 
     def _watcher(self, picture: Picture, name: str) -> Watcher:
