@@ -115,9 +115,11 @@ def _dead_primary(picture: Picture, head: Member, repair: bool) -> Iterator[Refu
 
 
 def _newcomers(picture: Picture) -> Iterator[Refusal]:
+    if picture.primary is None:
+        return  # nobody can say who joins whom
     for member in picture.members.values():
         server = member.server
-        if not server.answers or member.known or member.name == picture.leader.name or picture.leader.why:
+        if not server.answers or member.known or member.name == picture.leader.name:
             continue
         if server.master and server.master not in picture.places:
             yield Refusal("a server that joins follows nobody else's", f"{member.name} follows {server.master}",
