@@ -72,7 +72,7 @@ def state_of(raw: dict[str, Any], wanted: ClusterSpec) -> State:
 
 
 def _number(name: str) -> int:
-    return int(name.split(":")[0].removeprefix("redis"))
+    return int(name.split(":", maxsplit=1)[0].removeprefix("redis"))
 
 
 def _server(one: Instance, servers: dict[Any, dict[str, Any]]) -> Server:
