@@ -14,8 +14,8 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import (
     REQUIREMENTS,
@@ -28,7 +28,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_steps i
 from ansible_collections.steelyard.stack.plugins.modules.redis_cluster import ARGUMENTS
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import plain
 from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction
-from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused_plan
 
 MODULE = "steelyard.stack.redis_cluster"
 REMOTE = ("read", "health", "put_back")
@@ -57,9 +56,7 @@ class ActionModule(ClusterAction):
         arguments = {k: args[k] for k in KEPT if args.get(k) is not None}
         arguments["payload"] = packed(secrets, wanted)
         if operation in REMOTE:
-            return self._execute_module(
-                module_name=MODULE, module_args={**arguments, "operation": operation}, task_vars=variables
-            )
+            return self.call_module(MODULE, {**arguments, "operation": operation}, variables)
         plan = Plan.from_summary(args["plan"] or {"service": SERVICE, "cluster": wanted.name})
         require_confirmed(plan, args["confirm"])
         return self.run_loop(MODULE, {**arguments, "operation": "apply"}, plan, variables)
@@ -77,20 +74,12 @@ class ActionModule(ClusterAction):
             plan = mode.plan(wanted, seen, **{k: args[k] for k in mode.choices})
         if not mode.answers(seen):
             plan = replace(plan, notes=(*plan.notes, "no instance answers: planned from the inventory alone"))
-        if plan.refusals or args["show"]:
-            self.show_plan(plan, variables)
-        result = {"changed": bool(plan.steps), "plan": plan.summary(), "diff": plan.as_diff()}
-        if not plan.refusals:
-            return self.finish(result, variables)
-        refused = refused_plan(plan, variables)
-        self.finish({**result, **refused}, variables)
-        return refused
+        return self.tell_plan(plan, args["show"], variables)
 
     def _execute_module(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Call the module with the Python that has the library; its arguments are shown nowhere."""
+        """Call the module with the Python that has the library."""
         kwargs["task_vars"] = with_interpreter(kwargs.get("task_vars") or {}, self._interpreter)
         answer: dict[str, Any] = super()._execute_module(*args, **kwargs)
-        answer.pop("invocation", None)
         if answer.get("failed") and _is_missing(answer, self._interpreter):
             remedy = f"run site.yml for it: the role base installs {', '.join(REQUIREMENTS)} there"
             host = str(kwargs["task_vars"].get("inventory_hostname", ""))

@@ -20,9 +20,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.steelyard.stack.plugins.module_utils import services
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.fingerprint import fingerprint
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Refusal, Step
+
+LOOK = "steelyard_look"
+"""The variable, given with -e, that names hosts to look at beside those that a step would concern."""
 
 TAKING = frozenset({"drain", "remove"})
 MOVING = TAKING | {"add"}
@@ -39,15 +43,33 @@ def hosts_to_look_at(fleet: Fleet, pool_plans: Iterable[Plan]) -> tuple[str, ...
     """Return, in inventory order, the hosts that must be read before a scaling plan can be made.
 
     These are the hosts that a pool would gain or lose, those that leave, those whose classes are in no pool (only
-    they know what runs there), and whoever lets one of them in by its firewall.
+    they know what runs there), those that the operator names, and whoever lets one of them in by its firewall. Raises
+    Refused when a named one is not in the inventory.
     """
     names = {h.name for h in fleet.hosts}
     moving = {s.args["host"] for p in pool_plans for s in p.steps if s.verb in MOVING} & names
     moving |= {h.name for h in fleet.hosts if leaving(h)}
-    moving |= set(services.hosts_outside_pools(fleet))
+    moving |= set(services.hosts_outside_pools(fleet)) | set(asked_for(fleet))
     going = {h.name for h in fleet.group("load_balancers") if h.state_of("nginx") == "leaving"}
     serving = set(hosts_serving(fleet, moving | going))
     return tuple(h.name for h in fleet.hosts if h.name in moving | serving)
+
+
+def asked_for(fleet: Fleet) -> tuple[str, ...]:
+    """Return the hosts that `steelyard_look` names, or `all` with an application; raises Refused for an unknown one.
+
+    Where a host that stays has lost a class without a pool, neither the inventory nor a balancer remembers that it was
+    there: only the host knows. site.yml and verify.yml, which ask every host, say so, and name this variable.
+    """
+    stated = next((str(h.vars[LOOK]) for h in fleet.hosts if h.vars.get(LOOK)), "")
+    names = [name.strip() for name in stated.split(",") if name.strip()]
+    if names == ["all"]:
+        return tuple(h.name for h in fleet.hosts if services.runs_applications(fleet, h))
+    unknown = [name for name in names if name not in {h.name for h in fleet.hosts}]
+    if unknown:
+        remedy = "name hosts of the inventory, with a comma between them, or all"
+        raise Refused("a host to look at is in the inventory", ", ".join(unknown), remedy, LOOK)
+    return tuple(names)
 
 
 def hosts_serving(fleet: Fleet, moving: Iterable[str]) -> tuple[str, ...]:

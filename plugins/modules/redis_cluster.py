@@ -25,19 +25,11 @@ author:
   - Steelyard authors (@steelyard)
 extends_documentation_fragment:
   - steelyard.stack.loop
+  - steelyard.stack.planning
 attributes:
-  check_mode:
-    support: full
-    description: The plan is the same and nothing is changed.
-  diff_mode:
-    support: full
-    description: The diff is the plan.
   idempotent:
     support: full
     description: Without a difference there is no step and no write.
-  action:
-    support: full
-    description: Plans are made on the control machine; long work is done in calls of a few seconds.
 options:
   operation:
     description:
@@ -71,17 +63,6 @@ options:
         inventory alone.
     type: dict
     default: {}
-  expect:
-    description:
-      - A saved plan. With O(operation=plan) its remaining steps are the plan; it fails, with exit code 3, when the
-        inventory or the live state has moved since. A state in which some of its steps are done has not moved.
-    type: dict
-    default: {}
-  show:
-    description: Whether O(operation=plan) prints its table. V(false) where the plan becomes part of one that is printed;
-      a plan with refusals is printed all the same.
-    type: bool
-    default: true
   repair:
     description: Whether the plan may promote replicas of dead masters, where no Sentinel does it, and give slots that
       nobody has, empty, to the masters that are left.
@@ -110,10 +91,6 @@ options:
     description: The instance (V(redis1:7000)) or host that is to be stopped.
     type: str
     default: ""
-  required:
-    description: Whether O(operation=health) and O(operation=ok_to_stop) fail when the verdict is not good.
-    type: bool
-    default: true
   interpreter:
     description: The Python on the coordinator that has the client library. The role base installs it at the default.
     type: str
@@ -241,7 +218,6 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.cluster import LOOP_ARGUMENTS, do_steps
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import (
     GateNotPassed,
@@ -250,6 +226,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.errors import (
     SteelyardError,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.lease import working_lease
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import SERVICE, ClusterSpec, Secrets
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.modes import mode_of

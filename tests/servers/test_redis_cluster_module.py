@@ -12,8 +12,8 @@ from support.redis_servers import PASSWORD
 from support.redis_world import World, world
 
 from ansible_collections.steelyard.stack.plugins.action.redis_cluster import seen_of
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.health import ok_to_stop
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ADMIN, ClusterSpec

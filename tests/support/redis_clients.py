@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.cluster import PRIMARY, ClusterNode
@@ -100,7 +101,7 @@ class Cluster(redis.RedisCluster):
         return found
 
 
-def cluster_at(place: tuple[str, int], user: str) -> redis.Redis:
+def cluster_at(place: tuple[str, int], user: str) -> Any:
     """A client of a Redis Cluster."""
     # A MOVED tells of one slot; asking for all of them anew is what would be measured.
     return Cluster(host=place[0], port=place[1], username=user, password=os.environ["REDIS_PASSWORD"],
@@ -120,12 +121,13 @@ class Primary(redis.Redis):
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
 
-def primary_of(place: tuple[str, int], user: str, name: str) -> redis.Redis:
+def primary_of(place: tuple[str, int], user: str, name: str) -> Any:
     """A client of the primary that Sentinels name."""
     sign = {"username": user, "password": os.environ["REDIS_PASSWORD"], "socket_timeout": 5}
-    asked = Sentinel([place], sentinel_kwargs=sign, **sign)
+    library: Any = Sentinel
+    asked = library([place], sentinel_kwargs=sign, **sign)
     known = [place, *((s["ip"], s["port"]) for s in asked.sentinels[0].sentinel_sentinels(name))]
-    return Sentinel(known, sentinel_kwargs=sign, **sign).master_for(name, redis_class=Primary)
+    return library(known, sentinel_kwargs=sign, **sign).master_for(name, redis_class=Primary)
 
 
 class Client(threading.Thread):

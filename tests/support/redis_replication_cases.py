@@ -77,7 +77,7 @@ def _number(name: str) -> int:
 
 def _server(one: Instance, servers: dict[Any, dict[str, Any]]) -> Server:
     key = _number(one.name)
-    where = {"name": one.name, "host": one.host, "address": one.address, "port": one.port}
+    where: dict[str, Any] = {"name": one.name, "host": one.host, "address": one.address, "port": one.port}
     if key not in servers:
         return Server(**where, error="Connection refused")
     said = servers[key] or {}
@@ -104,7 +104,7 @@ def one_place(one: Instance) -> str:
 
 def _view(one: SentinelInstance, servers: dict[Any, Any], views: dict[Any, Any]) -> View:
     key = _number(one.name)
-    where = {"name": one.name, "host": one.host, "address": one.address, "port": one.port}
+    where: dict[str, Any] = {"name": one.name, "host": one.host, "address": one.address, "port": one.port}
     if key not in views:
         return View(**where, error="Connection refused")
     said = views[key] or {}

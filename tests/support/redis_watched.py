@@ -22,8 +22,8 @@ from typing import Any
 from support.redis_servers import LOOPBACK, PASSWORD, Server, Servers, free_ports, program
 
 from ansible_collections.steelyard.stack.plugins.action.redis_cluster import seen_of
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import acl
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import (

@@ -100,7 +100,7 @@ class World:
     def firewall_plan(self, host: str) -> Plan:
         """What the firewall of a host would change, as it is read in check mode."""
         seen = firewall_plan.Seen(self.tables[host], persisted=True)
-        return firewall_plan.make_plan(seen, self.table(host), host)
+        return firewall_plan.make_plan(seen, self.table(host), host, firewall_plan.Keep(unknown=True))
 
     def set_firewalls(self, hosts: Iterable[str], keep: bool) -> None:
         """Apply the firewall on hosts; with `keep` who leaves and is in a set stays there."""
@@ -121,8 +121,8 @@ class World:
 
 
 def as_seen_table(wanted: Table, seen: SeenTable | None, keep: bool) -> SeenTable:
-    """Return the kernel's table once the wanted one has been applied over `seen`; with `keep` as the roles apply it."""
-    kept = firewall_plan.Keep(keep, keep)
+    """Return the kernel's table once the wanted one has been applied over `seen`; with `keep` who leaves stays in it."""
+    kept = firewall_plan.Keep(keep, unknown=True)
     sets = {n: (kind, tuple(e)) for n, (kind, e) in firewall_plan.effective_sets(seen, wanted, kept).items()}
     sets |= {name: (f"{kind} . inet_service . inet_service", ()) for name, kind in EARLIER.items()}
     return SeenTable(tuple(rule.comment for rule in wanted.rules), sets, firewall_plan.CHAINS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import Instance
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import HostProcess
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_picture import is_at
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import MASTER, REPLICA, Node, Peer
 
@@ -53,7 +53,7 @@ def disagreement(nodes: Sequence[Node], *, serving: bool = True, dead: Collectio
     return _differences([n for n in nodes if n.id not in dead], frozenset(dead))
 
 
-def counted_on(nodes: Iterable[Node], instances: Iterable[Instance]) -> tuple[dict[str, Node], frozenset[str]]:
+def counted_on(nodes: Iterable[Node], instances: Iterable[HostProcess]) -> tuple[dict[str, Node], frozenset[str]]:
     """Return, by name, who has to answer and agree, and the ids of members that need not.
 
     Who is in the cluster counts, and who is silent while the others know it. Whom nobody knows is not a member yet, and

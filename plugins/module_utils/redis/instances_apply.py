@@ -9,16 +9,18 @@ import json
 import os
 import pwd
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils import durable
-from ansible_collections.steelyard.stack.plugins.module_utils.app.client import CommandFailed, journal, run
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Problem, Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.command import run
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset import Transaction
-from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
+from ansible_collections.steelyard.stack.plugins.module_utils.instances import apply as instances
+from ansible_collections.steelyard.stack.plugins.module_utils.instances.apply import interrupted, masked, not_ready
+from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import instances_client as client
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import instances_compare as compare
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import machine_start, unit_files
@@ -30,7 +32,9 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_pl
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_remove import SET, clean, remove
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_state import Note, Seen
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.machine_link import ErrorReply, NoAnswer
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.machine_link import ErrorReply
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd import journal, show
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import CONTROL_DIR, UNIT_DIR
 from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
 
 ANSWER_DEADLINE = 60.0
@@ -40,44 +44,29 @@ STOP_DEADLINE = 15 * 60 + 30.0
 """Seconds, above the template's TimeoutStopSec."""
 
 
-class NotReady(GateNotPassed):
-    """An instance did not come up; what it was before has been put back where there was something."""
-
-
 @dataclass
-class Executor:
-    """Works on one host for one wish. `waited` is how long the first step has been under way in earlier calls."""
+class Executor(instances.Executor[Wish, One]):
+    """Works on one host for one wish."""
 
-    wish: Wish
-    waited: float = 0
-    done: list[str] = field(default_factory=list)
-
-    def execute(self, step: Step, left: float) -> str | None:
-        """Do one step; return None when it is done, else what it waits for after `left` seconds."""
-        patient: dict[str, Callable[[str, float], str | None]] = {"prove": self._prove, "stop": self._stop}
-        verbs: dict[str, Callable[[str], None]] = {
+    def _verbs(self) -> dict[str, Callable[[str], None]]:
+        return {
+            **super()._verbs(),
             "silence": self._silence,
             "hold": self._hold,
             "configure": self._configure,
-            "reload": self._reload,
             "create": self._create,
-            "start": self._start,
-            "enable": self._enable,
             "set": self._set,
             "set users": self._set_users,
             "restart": self._restart,
             "remove": lambda key: remove(key, self.wish.data),
             "clean": lambda _subject: clean(self.wish.package),
         }
-        waiting = None
-        if step.verb in patient:
-            waiting = patient[step.verb](step.subject, left)
-        else:
-            verbs[step.verb](step.subject)
-        if waiting is None:
-            self.waited = 0
-            self.done.append(step.id)
-        return waiting
+
+    def _one(self, subject: str) -> One:
+        return self.wish.one(subject)
+
+    def _unit(self, subject: str) -> str:
+        return client.unit_named(subject)
 
     def _silence(self, unit: str) -> None:
         """The package's own instance listens on the common port, with the distribution's settings."""
@@ -98,7 +87,7 @@ class Executor:
             unproven = bool(change.interrupted)
             change.plan()
             change.swap()
-            if not unproven and not any(c.path.startswith(unit_files.UNIT_DIR) for c in change.changes):
+            if not unproven and not any(c.path.startswith(UNIT_DIR) for c in change.changes):
                 change.commit()  # systemd has no part in it; what the servers have of it is asked of them
         self._close_directories()
 
@@ -109,37 +98,23 @@ class Executor:
             os.chown(unit_files.config_dir(one), 0, group)
             os.chmod(unit_files.config_dir(one), 0o750)
 
-    def _reload(self, _subject: str) -> None:
-        """Let systemd read the units and see that it took them; else put the last good files back."""
-        with self._files() as change:
-            run(["systemctl", "daemon-reload"])
-            units = client.show(unit_files.unit_of(one) for one in self.wish.placed)
-            bad = {name: u["LoadState"] for name, u in units.items() if u.get("LoadState") != "loaded"}
-            if bad:
-                change.rollback()
-                run(["systemctl", "daemon-reload"])
-                seen = ", ".join(f"{name} is {state}" for name, state in sorted(bad.items()))
-                remedy = "see systemctl status; the last good files are back in place"
-                raise Refused("systemd accepts the units", seen, remedy, self.wish.host)
-            self._limit([name for name, unit in sorted(units.items()) if unit.get("ActiveState") == "active"])
-            change.commit()
-
-    def _limit(self, running: Sequence[str]) -> None:
+    def _limit(self, units: Mapping[str, Mapping[str, str]]) -> None:
         """Give running units their limit of memory, which they do not take from a daemon-reload (seen on systemd 257).
 
         What set-property writes for that is removed again: it would win over our files, and systemd 252 calls for
         another daemon-reload because of it.
         """
+        running = [name for name, unit in sorted(units.items()) if unit.get("ActiveState") == "active"]
         limits = {unit_files.unit_of(one): unit_files.memory_max(one) for one in self.wish.placed}
         for unit in running:
             run(["systemctl", "set-property", "--runtime", unit, f"MemoryMax={limits[unit]}"])
-            shutil.rmtree(f"{client.CONTROL_DIR}/{unit}.d", ignore_errors=True)
+            shutil.rmtree(f"{CONTROL_DIR}/{unit}.d", ignore_errors=True)
         if running:
             run(["systemctl", "daemon-reload"])
 
     def _create(self, key: str) -> None:
         """Make its directory, with the file that only the server changes from then on."""
-        one, user = self.wish.one(key), pwd.getpwnam(self.wish.package.user)
+        one, user = self._one(key), pwd.getpwnam(self.wish.package.user)
         home = Path(unit_files.data_dir(one))
         home.mkdir(parents=True, exist_ok=True, mode=0o755)
         if isinstance(one, Watcher):
@@ -160,46 +135,21 @@ class Executor:
         os.replace(aside, path)
         durable.fsync_directory(home)
 
-    def _enable(self, key: str) -> None:
-        run(["systemctl", "enable", "--quiet", client.unit_named(key)])
-
-    def _start(self, key: str) -> None:
-        unit = client.unit_named(key)
-        self._enable(key)
-        run(["systemctl", "reset-failed", unit], check=False)
-        try:
-            run(["systemctl", "start", unit], ANSWER_DEADLINE + 30)
-        except CommandFailed as error:
-            self._give_back(self.wish.one(key), error.problems[0].seen)
-
     def _restart(self, key: str) -> None:
-        run(["systemctl", "stop", client.unit_named(key)], STOP_DEADLINE)
+        run(["systemctl", "stop", self._unit(key)], STOP_DEADLINE)
         self._start(key)
 
-    def _stop(self, key: str, left: float) -> str | None:
-        unit = client.unit_named(key)
-        run(["systemctl", "stop", "--no-block", unit])
-        deadline = STOP_DEADLINE - self.waited
+    def _stop_deadline(self, _unit: str) -> float:
+        return STOP_DEADLINE
 
-        def state() -> str:
-            return client.show([unit]).get(unit, {}).get("ActiveState", "inactive")
-
-        try:
-            wait_until(state, lambda s: s in ("inactive", "failed"), min(left, deadline), f"{unit} has stopped")
-        except GateNotPassed as error:
-            if left < deadline:
-                return f"{unit} is {error.problems[0].seen}"
-            raise
-        return None
-
-    def _prove(self, key: str, left: float) -> str | None:
+    def _prove(self, subject: str, left: float) -> str | None:
         """Wait until it answers and has read its data, then note what is in force."""
-        one = self.wish.one(key)
+        key, one = subject, self._one(subject)
         unit = unit_files.unit_of(one)
         deadline = max(0.0, ANSWER_DEADLINE - self.waited)
 
         def observe() -> dict[str, Any]:
-            shown = client.show([unit]).get(unit, {})
+            shown = show([unit]).get(unit, {})
             state = f"{shown.get('ActiveState')}/{shown.get('SubState')}"
             if not state.startswith("active/"):
                 return {"error": state, "failed": state.startswith("failed/")}
@@ -239,13 +189,11 @@ class Executor:
     def _give_back(self, one: One, seen: str) -> None:
         """Start it with the settings with which it was ready last, and raise NotReady with the end of its journal."""
         unit, good = unit_files.unit_of(one), client.read_note(one.key).settings
-        lines, outcome = _masked(journal(unit), one), "it is left as it is"
+        lines, outcome = masked(journal(unit), _secrets(one)), "it is left as it is"
         if any(path not in good or Path(path).read_text(encoding="utf-8") != good[path] for path in _settings(one)):
             outcome = self._restore(one, good) if good else outcome
         remedy = f"correct its settings and run again; {outcome}"
-        if lines:
-            remedy += f"; its journal ends:\n{lines}"
-        raise NotReady.of([Problem(f"{self.wish.host} {unit}", f"Redis {one.cluster} comes up", seen, remedy)])
+        raise not_ready(f"{self.wish.host} {unit}", f"Redis {one.cluster} comes up", seen, remedy, lines)
 
     def _restore(self, one: One, good: dict[str, str] | Any) -> str:
         files = [f for f in unit_files.files_of(one, self.wish.package) if f.path in good]
@@ -268,7 +216,7 @@ class Executor:
 
     def _set(self, key: str) -> None:
         """Set live what differs; a server takes all of it or nothing (CONFIG SET with several names, since 7.0)."""
-        one = self.wish.one(key)
+        one = self._one(key)
         note = client.read_note(key)
         with client.sign_in(one, note) as link:
             seen = client.read_host(self.wish).ones[key]
@@ -283,7 +231,7 @@ class Executor:
             except ErrorReply as error:
                 remedy = "correct the setting; nothing else of this step was changed"
                 rule = f"{unit_files.unit_of(one)} takes {', '.join(c.text for c in changes)}"
-                raise Refused(rule, _masked(error.text, one), remedy, self.wish.host) from error
+                raise Refused(rule, masked(error.text, _secrets(one)), remedy, self.wish.host) from error
         if isinstance(one, Watcher):
             self._keep_note(one)
         _drop_old_certificates(one)
@@ -294,7 +242,7 @@ class Executor:
         ACL LOAD would end the connections of every user of the file (Redis 7.0); a user that is no longer wanted is
         deleted with its connections.
         """
-        one = self.wish.one(key)
+        one = self._one(key)
         plan = compare.users(one, client.read_host(self.wish).ones[key])
         with client.sign_in(one, client.read_note(key)) as link:
             replies = link.ask_all([["ACL", "SETUSER", name, *words] for name, words in plan.set_users.items()])
@@ -336,32 +284,17 @@ def _sentinel_words(watcher: Watcher, change: compare.Setting) -> list[str]:
     return ["SENTINEL", "SET", watcher.cluster, change.name, change.value]
 
 
-def _masked(text: str, one: One) -> str:
-    """Return the text without the passwords that are set."""
-    values = [*one.secrets.values(), *(one.concealed.values() if isinstance(one, Watcher) else ())]
-    for value in sorted(filter(None, values), key=len, reverse=True):
-        text = text.replace(value, "********")
-    return text
-
-
-def interrupted() -> bool:
-    """Whether an earlier run swapped files in and did not prove that systemd took them."""
-    with Transaction(SET, ()) as change:
-        return bool(change.interrupted)
+def _secrets(one: One) -> list[str]:
+    """Return the passwords that are set."""
+    return [*one.secrets.values(), *(one.concealed.values() if isinstance(one, Watcher) else ())]
 
 
 def read(wish: Wish) -> tuple[Seen, Plan]:
     """Return what is on this host, and the plan for the wish."""
-    seen = client.read_host(wish, interrupted())
+    seen = client.read_host(wish, interrupted(SET))
     return seen, make_plan(seen, wish)
 
 
 def diffs(seen: Seen, wish: Wish, plan: Plan) -> list[dict[str, str]]:
     """Return Ansible's diffs: the plan, then each file; secrets masked."""
-    if not plan.steps:
-        return []
-    changes = file_changes(seen, wish) if any(s.verb == "configure" for s in plan.steps) else ()
-    return [plan.as_diff(), *(c.as_diff() for c in changes)]
-
-
-__all__ = ["Executor", "NoAnswer", "diffs", "interrupted", "read"]
+    return instances.diffs(plan, lambda: file_changes(seen, wish))

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app import parse
-from ansible_collections.steelyard.stack.plugins.module_utils.app.client import run
+from ansible_collections.steelyard.stack.plugins.module_utils.command import run
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset import read_file
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import SeenFile
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import instances_compare as compare
@@ -26,21 +25,17 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.machine_link
     NoAnswer,
     pairs,
 )
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd import show
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import (
+    UNIT_DIR,
+    WANTS_DIR,
+    active_state,
+    unix_time,
+)
 
 NOTES = "/var/lib/steelyard/redis"
-WANTS = f"{unit_files.UNIT_DIR}/multi-user.target.wants"
-CONTROL_DIR = "/run/systemd/system.control"
-_PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,Result,ActiveEnterTimestamp,MemoryMax"
 _UNIT = re.compile(r"\bredis(-sentinel)?@([0-9]{1,5})\.service")
 _VERSION = re.compile(r"\bv=([0-9.]+)")
-
-
-def show(units: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return what systemd says of several units, by unit."""
-    names = list(units)
-    if not names:
-        return {}
-    return parse.show_blocks(run(["systemctl", "show", "--timestamp=unix", f"--property={_PROPERTIES}", "--", *names]))
 
 
 def unit_named(key: str) -> str:
@@ -67,8 +62,8 @@ def read_files(paths: Iterable[str]) -> dict[str, SeenFile]:
     asked = set(paths)
     patterns = (
         unit_files.PROGRAM, *(unit_files.template_path(kind) for kind in ("server", "sentinel")),
-        f"{unit_files.UNIT_DIR}/redis@*.service.d/steelyard.conf",
-        f"{unit_files.UNIT_DIR}/redis-sentinel@*.service.d/steelyard.conf", f"{machine_start.CONFIG}/*/*",
+        f"{UNIT_DIR}/redis@*.service.d/steelyard.conf",
+        f"{UNIT_DIR}/redis-sentinel@*.service.d/steelyard.conf", f"{machine_start.CONFIG}/*/*",
     )  # fmt: skip
     found = {path: read_file(path) for path in asked | {p for pattern in patterns for p in glob.glob(pattern)}}
     return {path: seen for path, seen in sorted(found.items()) if seen is not None}
@@ -111,7 +106,7 @@ def traces(files: Mapping[str, SeenFile]) -> set[str]:
     """Return the keys of all servers and Sentinels that left a trace on this host."""
     argv = ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full"]
     listed = run([*argv, "redis@*.service", "redis-sentinel@*.service"], check=False).splitlines()
-    found = keys_in([*files, *glob.glob(f"{WANTS}/redis*@*.service"), *listed])
+    found = keys_in([*files, *glob.glob(f"{WANTS_DIR}/redis*@*.service"), *listed])
     parts = [
         path[len(machine_start.CONFIG) + 1 :].split("/")[0] for path in files if path.startswith(machine_start.CONFIG)
     ]
@@ -158,13 +153,12 @@ def _loaded(wish: Wish, units: Mapping[str, Mapping[str, str]]) -> bool:
 
 
 def _read_one(key: str, unit: Mapping[str, str], wanted: One | None) -> SeenOne:
-    crashing = unit.get("SubState", "").startswith("auto-restart")
-    state = "crashing" if crashing else unit.get("ActiveState", "inactive")
+    state = active_state(unit)
     own, foreign = ours(key)
     settings, digest = started_with(key)
     found: dict[str, Any] = {
         "key": key, "active": state, "enabled": unit.get("UnitFileState") == "enabled",
-        "started": parse.unix_time(unit.get("ActiveEnterTimestamp", "")), "own": own, "foreign": foreign,
+        "started": unix_time(unit.get("ActiveEnterTimestamp", "")), "own": own, "foreign": foreign,
         "started_with": settings, "unit": digest, "note": read_note(key),
     }  # fmt: skip
     if state == "active" and wanted is not None:

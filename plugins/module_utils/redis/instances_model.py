@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Union
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.instances import plan as instances
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,17 @@ def package_named(name: str) -> Package:
         raise Refused("the package is one that is known", name, f"use one of {known}", "redis_package.name") from None
 
 
-@dataclass(frozen=True)
-class Server:
-    """One server. `replicaof` is the primary that it is created with (`10.0.0.1 6379`), empty for none.
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What servers and Sentinels have alike.
 
     `settings` and `secrets` are directives in the normal form of `config.py`. `users` are lines of its ACL file, which
-    hold hashes only. `admin` is whom our modules sign in as. Sizes are bytes,
-    0 is no limit. `persistent`: its data survives a restart.
+    hold hashes only. `admin` is whom our modules sign in as.
     """
 
     cluster: str
     host: str
     port: int
-    mode: str
     state: str = "present"
     settings: Mapping[str, str] = field(default_factory=dict, hash=False)
     secrets: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
@@ -60,6 +59,16 @@ class Server:
     admin: str = ""
     admin_password: str = field(default="", repr=False)
     tls: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server(Serving):
+    """One server. `replicaof` is the primary that it is created with (`10.0.0.1 6379`), empty for none.
+
+    Sizes are bytes, 0 is no limit. `persistent`: its data survives a restart.
+    """
+
+    mode: str
     replicaof: str = ""
     nofile: int = 65536
     memory_max: int = 0
@@ -76,23 +85,13 @@ class Server:
         return f"Redis {self.cluster} on port {self.port} ({self.mode})"
 
 
-@dataclass(frozen=True)
-class Watcher:
+@dataclass(frozen=True, kw_only=True)
+class Watcher(Serving):
     """One Sentinel. `monitor` are the directives of its first file, of `sentinel …`; later they are set live.
 
     `watched` are those that can be compared and set live, by name: `down-after-milliseconds`, `quorum`, ….
     """
 
-    cluster: str
-    host: str
-    port: int
-    state: str = "present"
-    settings: Mapping[str, str] = field(default_factory=dict, hash=False)
-    secrets: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
-    users: tuple[str, ...] = field(default=(), repr=False)
-    admin: str = ""
-    admin_password: str = field(default="", repr=False)
-    tls: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
     monitor: tuple[str, ...] = field(default=(), repr=False)
     watched: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
     concealed: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
@@ -112,14 +111,11 @@ One = Union[Server, Watcher]  # noqa: UP007 (made at run time: read by checkers 
 
 
 @dataclass(frozen=True)
-class Wish:
+class Wish(instances.Wish[str]):
     """What one call is asked for.
 
-    `version` is the package's that is wanted, empty for any; `hold` keeps it out of the distribution's upgrades.
-    `remove`: stop and remove what the inventory does not place here, or calls leaving; `data`: what then happens to its
-    data, `keep` (under another name) or `remove`. `restart`: `never`, or `needed` for what runs with other settings
-    than the wanted ones and, with `started_before` (seconds since 1970), what started earlier. `ports` bounds restarts;
-    empty means all.
+    `version` is the package's that is wanted, empty for any; `hold` keeps it out of the distribution's upgrades. `data`:
+    what happens to the data of what is removed, `keep` (under another name) or `remove`.
     """
 
     package: Package
@@ -127,12 +123,7 @@ class Wish:
     hold: bool = False
     servers: tuple[Server, ...] = ()
     watchers: tuple[Watcher, ...] = ()
-    host: str = ""
-    remove: bool = False
     data: str = "keep"
-    restart: str = "never"
-    ports: tuple[int, ...] = ()
-    started_before: float = 0
 
     @property
     def placed_servers(self) -> tuple[Server, ...]:

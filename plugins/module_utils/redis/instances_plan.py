@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import Change, plan_files
+from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import HEADER, Change, plan_files
 from ansible_collections.steelyard.stack.plugins.module_utils.fingerprint import fingerprint
+from ansible_collections.steelyard.stack.plugins.module_utils.instances import plan as instances
+from ansible_collections.steelyard.stack.plugins.module_utils.instances.plan import restarts, starts, step
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Refusal, Step
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import instances_compare as compare
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import unit_files
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_model import One, Server, Watcher, Wish
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_state import Seen, SeenOne
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import UNIT_DIR
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
 
 SERVICE = "redis"
@@ -44,7 +47,7 @@ def stale_files(seen: Seen, wish: Wish) -> tuple[str, ...]:
 
 def unplaced(seen: Seen, wish: Wish) -> tuple[str, ...]:
     """Return the keys of what is here and should not be: not named, or leaving."""
-    return tuple(sorted(set(seen.ones) - {one.key for one in wish.placed}))
+    return instances.unplaced(wish, seen.ones)
 
 
 def restart_reasons(seen: Seen, wish: Wish, one: One) -> tuple[str, ...]:
@@ -83,10 +86,6 @@ def make_plan(seen: Seen, wish: Wish) -> Plan:
     )
 
 
-def _step(wish: Wish, verb: str, subject: str, detail: str = "", disruption: str = "none") -> Step:
-    return Step(f"{verb.replace(' ', '-')}/{subject}", verb, subject, detail, disruption=disruption, hosts=(wish.host,))
-
-
 def _refusals(seen: Seen, wish: Wish) -> Iterable[Refusal]:
     if wish.placed and not seen.package:
         yield Refusal("the server is installed", f"no package {wish.package.name}", "run playbooks/site.yml")
@@ -95,7 +94,7 @@ def _refusals(seen: Seen, wish: Wish) -> Iterable[Refusal]:
         yield Refusal("a port is used once on a host", key, "give one of the clusters another port")
     for kind in ("server", "sentinel"):
         there = seen.files.get(unit_files.template_path(kind))
-        if there is not None and not there.content.startswith(unit_files.HEADER):
+        if there is not None and not there.content.startswith(HEADER):
             path = unit_files.template_path(kind)
             yield Refusal("the unit is ours", f"{path} was written by somebody else", "rename that unit, or remove it")
     for one in wish.placed:
@@ -122,58 +121,38 @@ def _refusals_of(one: One, now: SeenOne) -> Iterable[Refusal]:
 
 def _configure(seen: Seen, wish: Wish) -> Iterable[Step]:
     if (wish.placed or seen.package) and not seen.quiet:
-        yield _step(wish, "silence", wish.package.unit, "the package's own instance")
+        yield step(wish, "silence", wish.package.unit, "the package's own instance")
     if wish.hold and seen.package and not seen.held:
-        yield _step(wish, "hold", wish.package.name, seen.package)
+        yield step(wish, "hold", wish.package.name, seen.package)
     changes = file_changes(seen, wish)
     if changes:
-        yield _step(wish, "configure", SERVICE, f"{len(changes)} file(s)")
-    if not seen.loaded or any(c.path.startswith(unit_files.UNIT_DIR) for c in changes):
-        yield _step(wish, "reload", "systemd", "unit files")
-
-
-def starts(seen: Seen, wish: Wish) -> tuple[str, ...]:
-    """Return the keys to start: placed, not in maintenance, without a process."""
-    found = []
-    for one in wish.placed:
-        now = seen.ones.get(one.key)
-        if one.state != "maintenance" and (now is None or not now.running):
-            found.append(one.key)
-    return tuple(found)
-
-
-def restarts(seen: Seen, wish: Wish) -> tuple[str, ...]:
-    """Return the keys to restart: needed, asked for, not in maintenance."""
-    if wish.restart != "needed":
-        return ()
-    resting = {
-        one.key for one in wish.placed if one.state == "maintenance" or (wish.ports and one.port not in wish.ports)
-    }
-    return tuple(key for key in restart_needed(seen, wish) if key not in resting)
+        yield step(wish, "configure", SERVICE, f"{len(changes)} file(s)")
+    if not seen.loaded or any(c.path.startswith(UNIT_DIR) for c in changes):
+        yield step(wish, "reload", "systemd", "unit files")
 
 
 def _serve(seen: Seen, wish: Wish) -> Iterable[Step]:
     """Create and start what is missing, set live what differs, restart what may be."""
-    starting, restarting = starts(seen, wish), restarts(seen, wish)
+    starting, restarting = starts(wish, seen.ones), restarts(wish, restart_needed(seen, wish))
     for one in wish.placed:
         now = seen.ones.get(one.key) or SeenOne(one.key)
         if not now.own:
-            yield _step(wish, "create", one.key, _creation(one))
+            yield step(wish, "create", one.key, _creation(one))
         if one.key in starting:
-            yield _step(wish, "start", one.key, one.title)
+            yield step(wish, "start", one.key, one.title)
         elif not now.enabled and one.state != "maintenance":
-            yield _step(wish, "enable", one.key, one.title)
+            yield step(wish, "enable", one.key, one.title)
     for one in wish.placed:
         now = seen.ones.get(one.key) or SeenOne(one.key)
         if one.key in starting or (now.running and not now.answers and one.key not in restarting):
-            yield _step(wish, "prove", one.key, "answers and has read its data")
+            yield step(wish, "prove", one.key, "answers and has read its data")
         elif one.key not in restarting and now.running:
             yield from _adjust(wish, one, now)
     for one in wish.placed:
         if one.key in restarting:
             why = ", ".join(restart_reasons(seen, wish, one))
-            yield _step(wish, "restart", one.key, why, "brief")
-            yield _step(wish, "prove", one.key, "answers and has read its data")
+            yield step(wish, "restart", one.key, why, "brief")
+            yield step(wish, "prove", one.key, "answers and has read its data")
 
 
 def _creation(one: One) -> str:
@@ -186,12 +165,12 @@ def _adjust(wish: Wish, one: One, now: SeenOne) -> Iterable[Step]:
     """Set live what can be: settings, what a Sentinel was told, users; and note what has to be known later."""
     changes = compare.settable(one, now)
     if changes:
-        yield _step(wish, "set", one.key, ", ".join(c.text for c in changes))
+        yield step(wish, "set", one.key, ", ".join(c.text for c in changes))
     users = compare.users(one, now)
     if not users.empty:
-        yield _step(wish, "set users", one.key, "; ".join(users.lines))
+        yield step(wish, "set users", one.key, "; ".join(users.lines))
     if now.note.admin != one.admin_password:
-        yield _step(wish, "prove", one.key, "takes the admin password")
+        yield step(wish, "prove", one.key, "takes the admin password")
 
 
 def _remove(seen: Seen, wish: Wish) -> Iterable[Step]:
@@ -199,11 +178,11 @@ def _remove(seen: Seen, wish: Wish) -> Iterable[Step]:
     for key in gone:
         now = seen.ones[key]
         if now.active not in ("inactive", "failed"):
-            yield _step(wish, "stop", key, "saves, then ends", "brief")
+            yield step(wish, "stop", key, "saves, then ends", "brief")
         kept = "its data is kept" if wish.data == "keep" else "with its data"
-        yield _step(wish, "remove", key, f"unit, settings, users, {kept}")
+        yield step(wish, "remove", key, f"unit, settings, users, {kept}")
     if not wish.placed and (gone or seen.leftovers):
-        yield _step(wish, "clean", SERVICE, "unit templates, launcher")
+        yield step(wish, "clean", SERVICE, "unit templates, launcher")
 
 
 def _notes(seen: Seen, wish: Wish) -> Iterable[str]:
@@ -212,7 +191,7 @@ def _notes(seen: Seen, wish: Wish) -> Iterable[str]:
         yield f"not in the inventory, or leaving, and left as they are: {', '.join(left)} (playbooks/scale.yml removes them)"
     if seen.package and wish.version and not fnmatchcase(seen.package, wish.version):
         yield f"{wish.package.name} is {seen.package}, wanted is {wish.version} (playbooks/upgrade.yml)"
-    done = restarts(seen, wish)
+    done = restarts(wish, restart_needed(seen, wish))
     for one in wish.placed:
         why = restart_reasons(seen, wish, one)
         if why and one.key not in done:

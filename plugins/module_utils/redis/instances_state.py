@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import SeenFile
-
-RUNNING = ("active", "activating", "reloading")
+from ansible_collections.steelyard.stack.plugins.module_utils.portable import Portable
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import RUNNING
 
 
 @dataclass(frozen=True)
-class Note:
+class Note(Portable):
     """What the last run that proved an instance wrote down, private to root.
 
     `secrets` is a digest of what cannot be read back. `admin` is the password that was in force, needed to put another
@@ -24,16 +24,6 @@ class Note:
     secrets: str = ""
     admin: str = field(default="", repr=False)
     settings: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types; it holds secrets."""
-        raw = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**raw, "settings": dict(self.settings)}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Note:
-        """Read back what `as_dict` wrote."""
-        return cls(**{**raw, "settings": dict(raw.get("settings", {}))})
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec, Instance
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec, HostProcess
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.slots import ALL, mask_of
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import REPLICA, Node, Peer
 
@@ -198,7 +198,7 @@ def _names(
     return names, strangers
 
 
-def is_at(instance: Instance, peer: Peer) -> bool:
+def is_at(instance: HostProcess, peer: Peer) -> bool:
     """Return whether an instance is at the address at which a node is known."""
     same = peer.address == instance.address or (peer.hostname and peer.hostname in (instance.host, instance.address))
     return bool(same) and peer.port == instance.port

@@ -11,12 +11,11 @@ import hashlib
 import inspect
 from collections.abc import Sequence
 
-from ansible_collections.steelyard.stack.plugins.module_utils.fileset import WantedFile
+from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import HEADER, WantedFile
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import config, machine_start
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_model import One, Package, Server, Watcher
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import UNIT_DIR
 
-HEADER = "# Managed by Steelyard: changes are overwritten.\n"
-UNIT_DIR = "/etc/systemd/system"
 PROGRAM = "/opt/steelyard/redis/start.py"
 SOCKET = "redis.sock"
 

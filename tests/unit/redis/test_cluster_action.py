@@ -9,8 +9,8 @@ from support.redis_cases import seen_of, wanted_of
 
 from ansible_collections.steelyard.stack.plugins.action import redis_cluster
 from ansible_collections.steelyard.stack.plugins.action.redis_cluster import ActionModule, with_interpreter
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused, StateMoved
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.result import shown

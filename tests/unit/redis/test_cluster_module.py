@@ -14,13 +14,13 @@ from support.redis_cases import seen_of, wanted_of
 from support.redis_fake import WANDERING, FakeClient, lent
 
 from ansible_collections.steelyard.stack.plugins.module_utils import service, services
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import (
     GateNotPassed,
     Locked,
     Refused,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import access, measure, wire
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import (

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from support import redis_hosts
+from support.documented import documentation, spec_of, without_no_log
 
 from ansible_collections.steelyard.stack.plugins.module_utils import services
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
@@ -30,25 +31,6 @@ CLUSTER: dict[str, Any] = {
 }  # fmt: skip
 
 
-def spec_of(documented: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, option in documented.items():
-        found[name] = {k: option[k] for k in ("type", "elements", "choices", "required", "default") if k in option}
-        if "suboptions" in option:
-            found[name]["options"] = spec_of(option["suboptions"])
-    return found
-
-
-def without_no_log(spec: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: {
-            **{k: v for k, v in option.items() if k not in ("no_log", "options")},
-            **({"options": without_no_log(option["options"])} if "options" in option else {}),
-        }
-        for name, option in spec.items()
-    }
-
-
 def params(host: str, **cluster: Any) -> dict[str, Any]:
     """What the role hands to the module on a host of a fleet of three."""
     variables = {"redis_clusters": {"sessions": {**CLUSTER, **cluster}}}
@@ -61,7 +43,7 @@ def params(host: str, **cluster: Any) -> dict[str, Any]:
 
 
 def test_the_documentation_is_the_argument_spec() -> None:
-    documented = spec_of(yaml.safe_load(redis_instances.DOCUMENTATION)["options"])
+    documented = spec_of(documentation("redis_instances")["options"])
     assert documented == without_no_log(redis_instances.ARGUMENTS)
 
 

@@ -14,6 +14,7 @@ from support.world import World, as_seen_table, make_fleet, settled
 
 from ansible_collections.steelyard.stack.plugins.module_utils import scale
 from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx import model as nginx
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import Balancer, SeenPool
@@ -52,9 +53,22 @@ def answers_of(fleet: Fleet, seen: dict[str, Any]) -> scale.Answers:
                          lease_left=seen.get("lease_left", False))  # fmt: skip
 
 
+def asked(fleet: Fleet, look: str) -> Fleet:
+    """Return the fleet as a run with `-e steelyard_look=…` has it."""
+    return Fleet(tuple(replace(h, vars={**h.vars, scale.LOOK: look}) for h in fleet.hosts)) if look else fleet
+
+
+def test_who_is_asked_for_is_in_the_inventory() -> None:
+    fleet = make_fleet(lb1="present", api1="present", worker1="leaving")
+    assert scale.asked_for(asked(fleet, "worker1, api1")) == ("worker1", "api1")
+    assert scale.asked_for(asked(fleet, "all")) == ("api1", "worker1")
+    with pytest.raises(Refused, match="api9"):
+        scale.asked_for(asked(fleet, "api1,api9"))
+
+
 @pytest.mark.parametrize("case", load_cases(CASES))
 def test_case(case: dict[str, Any]) -> None:
-    fleet = make_fleet(**case["fleet"])
+    fleet = asked(make_fleet(**case["fleet"]), case.get("look", ""))
     answers = answers_of(fleet, case["seen"])
     plan = scale.assemble(fleet, answers)
     found = {

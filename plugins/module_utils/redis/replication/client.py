@@ -29,11 +29,10 @@ class ReplicationClient(Client):
         self, access: Access, instances: Iterable[Instance], sentinels: Iterable[SentinelInstance], cluster: str,
         sentinel_password: str = "",
     ) -> None:  # fmt: skip
-        found = list(instances)
-        watchers = list(sentinels)
-        super().__init__(access, [*found, *(_as_instance(s) for s in watchers)])
+        found, watching = list(instances), list(sentinels)
+        super().__init__(access, [*found, *watching])
         self.servers = tuple(i.name for i in found)
-        self.sentinels = tuple(s.name for s in watchers)
+        self.sentinels = tuple(s.name for s in watching)
         self.cluster = cluster
         self.sentinel_password = sentinel_password
 
@@ -81,10 +80,6 @@ class ReplicationClient(Client):
     def _where(self, name: str) -> dict[str, Any]:
         place = self.instances[name]
         return {"name": name, "host": place.host, "address": place.address, "port": place.port}
-
-
-def _as_instance(one: SentinelInstance) -> Instance:
-    return Instance(one.cluster, one.host, one.address, one.port, one.zone, one.state)
 
 
 def _each(reply: Any) -> list[dict[str, str]]:

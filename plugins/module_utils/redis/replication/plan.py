@@ -111,7 +111,7 @@ def _hands_over(saved: Plan, name: str) -> bool:
 def _to_lead(step: Step, picture: Picture) -> bool:
     """Whether another is to lead still, or the one that did is not a replica yet."""
     if step.verb == plan_steps.PROMOTE:
-        return picture.leader.name == step.args["dead"]
+        return bool(picture.leader.name == step.args["dead"])
     target, leads = step.args["to"], picture.leader.name
     if step.args["start"]["members"] != sorted(n for n, m in picture.members.items() if m.stays):
         raise StateMoved("the members are those that the plan was made from", ", ".join(picture.members), _AGAIN)

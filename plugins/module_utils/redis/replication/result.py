@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.picture import look
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.state import Server, State, View

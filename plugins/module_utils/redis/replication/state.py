@@ -8,10 +8,10 @@ reach one: `10.0.0.1:6379`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.steelyard.stack.plugins.module_utils.portable import Portable
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import MASTER
 
 DOWN_FLAGS = frozenset({"s_down", "o_down", "disconnected"})
@@ -24,7 +24,7 @@ PRIORITY = 100
 
 
 @dataclass(frozen=True)
-class Follower:
+class Follower(Portable):
     """A replica as its primary sees it; `lag` is seconds since it last said how far it is."""
 
     place: str
@@ -34,7 +34,7 @@ class Follower:
 
 
 @dataclass(frozen=True)
-class Server:
+class Server(Portable):
     """One server, and what it answered; `error` says why it did not. Sizes and offsets are bytes.
 
     `name` is the inventory's (`redis1:6379`). `master` is the place of whom it follows, `link` how far that is
@@ -92,19 +92,9 @@ class Server:
         """Whether it gets what its primary writes; a primary needs nobody."""
         return self.role == MASTER or self.link == CONNECTED
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        raw = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**raw, "followers": [dict(vars(f)) for f in self.followers]}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Server:
-        """Read back what `as_dict` wrote."""
-        return cls(**{**raw, "followers": tuple(Follower(**f) for f in raw.get("followers", ()))})
-
 
 @dataclass(frozen=True)
-class Watched:
+class Watched(Portable):
     """A replica or another Sentinel, as one Sentinel sees it. `id` is the run's or the Sentinel's."""
 
     place: str
@@ -117,18 +107,9 @@ class Watched:
         """Whether that Sentinel reaches it."""
         return not DOWN_FLAGS & set(self.flags)
 
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Watched:
-        """Read back what `as_dict` wrote."""
-        return cls(**{**raw, "flags": tuple(raw.get("flags", ()))})
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        return {**vars(self), "flags": list(self.flags)}
-
 
 @dataclass(frozen=True)
-class View:
+class View(Portable):
     """One Sentinel, and what it answered of our primary; `error` says why it did not. Durations are seconds.
 
     `leader` is the place of the primary that it watches under our name, empty where it watches none. `reachable` is
@@ -179,18 +160,6 @@ class View:
             "quorum": self.quorum, "down-after-milliseconds": round(self.down_after * 1000),
             "failover-timeout": round(self.failover_timeout * 1000), "parallel-syncs": self.parallel_syncs,
         }  # fmt: skip
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        raw = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        seen = {k: [w.as_dict() for w in raw[k]] for k in ("replicas", "others")}
-        return {**raw, **seen, "flags": list(self.flags)}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> View:
-        """Read back what `as_dict` wrote."""
-        seen = {k: tuple(Watched.from_dict(w) for w in raw.get(k, ())) for k in ("replicas", "others")}
-        return cls(**{**raw, **seen, "flags": tuple(raw.get("flags", ()))})
 
 
 @dataclass(frozen=True)

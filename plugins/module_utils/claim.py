@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the Steelyard authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One run at a time works on a host's applications, also when the one before was killed and its module goes on.
+"""One run at a time works on a service's instances of a host, also when the one before was killed and goes on.
 
 The claim is an flock(2): it ends with the process, and with the builds that process handed the file to, so what a
 killed module left running is waited for too. The file says who has it and since when.
@@ -19,10 +19,18 @@ from dataclasses import dataclass
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Locked
 from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
 
-FILE = "/run/steelyard-app.lock"
 WAITING = "waits for another run on this host"
 PATIENCE = 690.0
 """Seconds that a run waits over all its calls: longer than the longest build with its check."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What is claimed: the file that says so, the service, and what its instances are called on a host."""
+
+    path: str
+    service: str
+    what: str
 
 
 @dataclass(frozen=True)
@@ -44,14 +52,14 @@ class Claim:
 def claimed(
     run: str,
     patience: float,
-    path: str = FILE,
+    ground: Ground,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Claim | None]:
-    """Claim the host for `run`; yields None when another run still has it after `patience` seconds."""
+    """Claim the ground for `run`; yields None when another run still has it after `patience` seconds."""
     try:
         file = wait_until(
-            lambda: _try(path), lambda f: f is not None, patience, "the host is free", clock=clock, sleep=sleep
+            lambda: _try(ground.path), lambda f: f is not None, patience, "the host is free", clock=clock, sleep=sleep
         )
     except GateNotPassed:
         file = None
@@ -64,23 +72,24 @@ def claimed(
         os.close(file)
 
 
-def forget(path: str = FILE) -> None:
+def forget(ground: Ground) -> None:
     """Remove the file; only who holds the claim may. Who waits for it finds that it is another one, and goes on."""
-    if os.path.lexists(path):
-        os.unlink(path)
+    if os.path.lexists(ground.path):
+        os.unlink(ground.path)
 
 
-def require_patience(waited: float, path: str = FILE) -> None:
+def require_patience(waited: float, ground: Ground) -> None:
     """Raise Locked when a run has waited longer than anything takes."""
     if waited < PATIENCE:
         return
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(ground.path, encoding="utf-8") as stream:
             holder = str(json.load(stream)["run"])
     except (OSError, ValueError, KeyError, TypeError):
         holder = "unknown"
-    remedy = f"see who holds {path} on the host (fuser), wait for it to end, and run again"
-    raise Locked("one run at a time works on a host's applications", f"run {holder} still does", remedy, "app")
+    remedy = f"see who holds {ground.path} on the host (fuser), wait for it to end, and run again"
+    rule = f"one run at a time works on a host's {ground.what}"
+    raise Locked(rule, f"run {holder} still does", remedy, ground.service)
 
 
 def _try(path: str) -> int | None:
