@@ -88,7 +88,7 @@ def _remains(step: Step, picture: Picture, draft: _Draft, saved: Plan) -> bool:
     if picture.new:
         raise StateMoved("the cluster is there", "nobody leads it", _AGAIN)
     if step.verb in (plan_steps.SWITCHOVER, plan_steps.PROMOTE):
-        return _to_lead(step, picture)
+        return _to_lead(step, picture, saved)
     if step.verb == plan_steps.TUNE:
         return _to_tune(step, picture)
     if step.verb == plan_steps.FORGET:
@@ -108,16 +108,21 @@ def _hands_over(saved: Plan, name: str) -> bool:
                for s in saved.steps)  # fmt: skip
 
 
-def _to_lead(step: Step, picture: Picture) -> bool:
-    """Whether another is to lead still, or the one that did is not a replica yet."""
+def _to_lead(step: Step, picture: Picture, saved: Plan) -> bool:
+    """Whether another is to lead still, or the one that did is not a replica yet; raises StateMoved."""
     if step.verb == plan_steps.PROMOTE:
         return bool(picture.leader.name == step.args["dead"])
-    target, leads = step.args["to"], picture.leader.name
+    target, head = step.args["to"], picture.leader
     if step.args["start"]["members"] != sorted(n for n, m in picture.members.items() if m.stays):
         raise StateMoved("the members are those that the plan was made from", ", ".join(picture.members), _AGAIN)
-    left: bool = leads in step.args["away"] if step.args["away"] else leads != target
-    return left or (leads == target and any(m.known and m.server.leads and n != leads
-                                            for n, m in picture.members.items()))  # fmt: skip
+    if head.name in step.args["away"] if step.args["away"] else head.name != target:
+        joins = any(s.verb == plan_steps.ATTACH and s.args["name"] == target for s in saved.steps)
+        server = picture.members[target].server
+        if server.answers and server.master != head.place and not joins:
+            raise StateMoved(f"{target} follows who leads", f"it follows {server.master or 'nobody'}", _AGAIN)
+        return True
+    astray = [m for n, m in picture.members.items() if m.known and m.server.leads and n != head.name]
+    return head.name == target and bool(astray)
 
 
 def _to_tune(step: Step, picture: Picture) -> bool:
