@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.picture import is_at
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER, REPLICA, Node, Peer
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import Instance
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import HostProcess
 
 
 def owners(view: Iterable[Peer]) -> dict[int, str]:
@@ -52,7 +53,7 @@ def disagreement(nodes: Sequence[Node], *, serving: bool = True, dead: Collectio
     return _differences([n for n in nodes if n.id not in dead], frozenset(dead))
 
 
-def counted_on(nodes: Iterable[Node], instances: Iterable[Instance]) -> tuple[dict[str, Node], frozenset[str]]:
+def counted_on(nodes: Iterable[Node], instances: Iterable[HostProcess]) -> tuple[dict[str, Node], frozenset[str]]:
     """Return, by name, who has to answer and agree, and the ids of members that need not.
 
     Who is in the cluster counts, and who is silent while the others know it. Whom nobody knows is not a member yet, and
@@ -97,7 +98,26 @@ def _roles(node: Node, dead: frozenset[str]) -> Mapping[str, str]:
     return {p.id: p.master_id if p.role == REPLICA else "" for p in node.view if p.id not in dead}
 
 
-def caught_up(replica: Node, master: Node, since: int | None) -> str:
+class Copying(Protocol):
+    """A server as its copy of data shows it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def answers(self) -> bool: ...
+    @property
+    def error(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+    @property
+    def syncing(self) -> bool: ...
+    @property
+    def link_up(self) -> bool: ...
+    @property
+    def offset(self) -> int: ...
+
+
+def caught_up(replica: Copying, master: Copying, since: int | None) -> str:
     """Return why a replica has not caught up; empty when it has.
 
     `since` is the master's offset a little while ago, None at the first look: what is asked for is not to be at the

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
-from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, StateMoved
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Step
@@ -23,11 +22,11 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.memb
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.moves import Mover
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.pace import Limits
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.executor import Executor
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import ErrorReply, NoAnswer
 from ansible_collections.steelyard.stack.plugins.module_utils.undo import UndoNotes
 
-AGREE_DEADLINE = 60.0
 MOVE_VERB = "move_slots"
 WANDERING = "cluster-allow-replica-migration"
 COMPRESSION = "rdbcompression"
@@ -36,11 +35,9 @@ TEMPORARY = {
     COMPRESSION: "keys of {} are not compressed while they move",
 }
 """Settings that are `no` while slots move; where they were `yes`, an undo note says why."""
-SHORTEST_LOOK = 0.05
-LONGEST_LOOK = 0.5
 
 
-class Applier:
+class Applier(Executor):
     """Executes steps on one cluster through `client`; `waited` is how long the first has been under way already.
 
     `steps` are all that remain, the first of them first: moves of slots that follow each other are done together.
@@ -51,38 +48,20 @@ class Applier:
         waited: float = 0.0, *, notes: UndoNotes | None = None, limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
     ) -> None:  # fmt: skip
-        self.client = client
+        super().__init__(client, steps, waited, clock=clock, sleep=sleep)
         self.wanted = wanted
         self.limits = limits or Limits(migrate_timeout=min(2.0, wanted.node_timeout * 0.4))
         self._steps = list(steps)
-        self._waited = {steps[0].id: waited} if steps else {}
         self._notes = notes or UndoNotes()
-        self._clock = clock
-        self._sleep = sleep
         self._nodes = {n.name: n for n in nodes}
-        self._starts: dict[str, float] = {}
         self._excused: frozenset[str] = frozenset()
         members = Members(self)
         mover = Mover(self)
-        self._verbs: Mapping[str, Callable[[Step, float], str | None]] = {
+        self.verbs = {
             "create": members.create, "meet": members.meet, "replicate": members.replicate,
             "handover": members.handover, "promote": members.promote, "forget": members.forget,
             "assign_slots": members.assign, "finish_slots": mover.finish, MOVE_VERB: mover.move,
         }  # fmt: skip
-
-    def execute(self, step: Step, left: float) -> str | None:
-        """Do one step for at most `left` seconds; return None when it is done, else what it waits for.
-
-        Raises SteelyardError.
-        """
-        try:
-            return self._verbs[step.verb](step, left)
-        except NoAnswer as silent:
-            raise GateNotPassed(
-                f"every node answers during {step.id}", str(silent), "bring it back, run again"
-            ) from None
-        except ErrorReply as reply:
-            raise GateNotPassed(f"every node does its part of {step.id}", reply.text, "correct it, run again") from None
 
     def together(self, step: Step) -> list[Step]:
         """Return the moves that may be done with this one: those that follow it at once."""
@@ -109,38 +88,6 @@ class Applier:
     def excused(self) -> frozenset[str]:
         """Return the ids of the members that need not answer, as `joined` found them last."""
         return self._excused
-
-    def now(self) -> float:
-        """Return the time on the clock that deadlines go by."""
-        return self._clock()
-
-    def tell(self, name: str, *words: Any, timeout: float | None = None) -> None:
-        """Send a command; an error reply, or none, is a failed gate."""
-        try:
-            self.client.ask(name, *words, timeout=timeout)
-        except (ErrorReply, NoAnswer) as err:
-            said = err.text if isinstance(err, ErrorReply) else str(err)
-            order = " ".join(str(w) for w in words[:3])
-            raise GateNotPassed(f"{name} does {order}", said, "correct it and run again", name) from None
-
-    def until(self, step: Step, look: Callable[[], str], left: float, deadline: float = AGREE_DEADLINE) -> str | None:
-        """Look again and again until there is no reason left to wait; return None then, or the reason at the end of
-        this call. Raises GateNotPassed with the reason when the step has taken longer than `deadline` seconds.
-        """
-        begun = self._begun(step)
-        end = self._clock() + left
-        pause = SHORTEST_LOOK
-        while True:
-            reason = look()
-            if not reason:
-                return None
-            now = self._clock()
-            if now - begun > deadline:
-                raise GateNotPassed(f"{step.id} within {deadline:g} s", reason, "look at that node's log, run again")
-            if now + pause >= end:
-                return reason
-            self._sleep(pause)
-            pause = min(pause * 1.5, LONGEST_LOOK)
 
     def agreed(self, names: Iterable[str] | None = None) -> Callable[[], str]:
         """Return a look at whether all that joined, or with `names` at least these, agree."""
@@ -195,12 +142,6 @@ class Applier:
 
     def _note(self, name: str, setting: str) -> str:
         return f"redis-{self.wanted.name}-{name}-{setting}"
-
-    def _begun(self, step: Step) -> float:
-        """Return when this step was begun, on our clock, earlier calls counted."""
-        if step.id not in self._starts:
-            self._starts[step.id] = self._clock() - self._waited.get(step.id, 0.0)
-        return self._starts[step.id]
 
     def node(self, name: str, nodes: Mapping[str, Node]) -> Node:
         """Return a node that has to answer; raises GateNotPassed or StateMoved."""

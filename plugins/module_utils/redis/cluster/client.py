@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import parse
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER, Node
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import Instance
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import HostProcess
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import (
     Access,
     Command,
@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 class Client:
     """Links to the instances of one cluster, kept for the next who asks; close it when done."""
 
-    def __init__(self, access: Access, instances: Iterable[Instance]) -> None:
+    def __init__(self, access: Access, instances: Iterable[HostProcess]) -> None:
         self.access = access
         self.instances = {i.name: i for i in instances}
         self._free: dict[tuple[str, float], list[Link]] = {}

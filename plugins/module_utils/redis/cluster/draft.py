@@ -20,7 +20,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.pict
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.placement import Seat, place
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan_steps import (
-    Rates,
     Steps,
     load_of,
 )
@@ -30,6 +29,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.slot
     text_of,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.rates import Rates
 
 
 @dataclass

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Refusal
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.picture import STRANGER, Member, Picture
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.placement import Placement
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.slots import ALL, text_of
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.common_rules import is_password, judge_access
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec, Instance
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
 
@@ -20,7 +21,6 @@ FEWEST = 3
 HEADROOM = 0.95
 """The part of maxmemory that data may fill after a move: replica buffers and the move itself take the rest."""
 STAYS = ("present", "maintenance")
-_PASSWORD = ("WRONGPASS", "NOAUTH", "NOPERM", "invalid username-password", "invalid password")
 
 
 def judge_wanted(wanted: ClusterSpec) -> Iterator[Refusal]:
@@ -70,25 +70,12 @@ def judge_seen(wanted: ClusterSpec, picture: Picture, *, repair: bool, upgrading
                           "masters that are left, and says what is lost")  # fmt: skip
 
 
-def _servers(nodes: Iterable[Node], upgrading: bool) -> Iterator[Refusal]:
-    versions: dict[str, list[str]] = {}
+def _servers(nodes: Sequence[Node], upgrading: bool) -> Iterator[Refusal]:
+    yield from judge_access(nodes, nodes, upgrading)
     for node in nodes:
-        if _is_password(node.error):
-            yield Refusal("every instance accepts our password", f"{node.name}: {node.error}",
-                          "set admin_password to what the server has, or rotate it with rotate_secrets.yml")  # fmt: skip
         if node.answers and not node.cluster_enabled:
             yield Refusal("every instance runs in cluster mode", f"{node.name} has cluster-enabled no",
                           f"run site.yml for {node.host}; a server with data is moved by its own runbook")  # fmt: skip
-        if node.answers and node.version:
-            versions.setdefault(f"{node.server} {node.version.split('.')[0]}", []).append(node.name)
-    if len(versions) > 1 and not upgrading:
-        seen = "; ".join(f"{version}: {', '.join(names)}" for version, names in sorted(versions.items()))
-        yield Refusal("all instances run one major version", seen,
-                      "finish or undo the upgrade with upgrade.yml, replicas first")  # fmt: skip
-
-
-def _is_password(error: str) -> bool:
-    return any(word.lower() in error.lower() for word in _PASSWORD)
 
 
 def _identities(picture: Picture) -> Iterator[Refusal]:
@@ -131,7 +118,7 @@ def _silent(members: Iterable[Member], repair: bool) -> Iterator[Refusal]:
         if not member.joined or member.answers or member.state == STRANGER:
             continue
         why = member.node.error if member.node and member.node.error else "it was not asked"
-        if _is_password(why):
+        if is_password(why):
             continue
         if not member.failed and (member.state != "maintenance" or member.slots):
             yield Refusal("every member answers", f"{member.name}: {why}; the others think that it runs",

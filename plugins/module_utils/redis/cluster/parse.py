@@ -124,16 +124,16 @@ def node(where: Mapping[str, Any], answers: Answers) -> Node:
     info, cluster = pairs(answers.info), pairs(answers.cluster_info)
     replica = info.get("role") == "slave"
     loading = info.get("loading") == "1"
-    server, version = _server(info)
+    server, version = server_of(info)
     return Node(
         **where,
-        error=_loading(info) if loading else "",
+        error=loading_of(info) if loading else "",
         id=my_id(answers.nodes), server=server, version=version, role=REPLICA if replica else MASTER,
         cluster_enabled=info.get("cluster_enabled") == "1",
-        cluster_state=cluster.get("cluster_state", ""), current_epoch=_int(cluster, "cluster_current_epoch"),
-        known_nodes=_int(cluster, "cluster_known_nodes"), view=nodes(answers.nodes), keys=keys_of(info),
-        used_memory=_int(info, "used_memory"), maxmemory=_int(info, "maxmemory"),
-        offset=_int(info, "slave_repl_offset" if replica else "master_repl_offset"),
+        cluster_state=cluster.get("cluster_state", ""), current_epoch=number_of(cluster, "cluster_current_epoch"),
+        known_nodes=number_of(cluster, "cluster_known_nodes"), view=nodes(answers.nodes), keys=keys_of(info),
+        used_memory=number_of(info, "used_memory"), maxmemory=number_of(info, "maxmemory"),
+        offset=number_of(info, "slave_repl_offset" if replica else "master_repl_offset"),
         link_up=not replica or info.get("master_link_status") == "up",
         syncing=info.get("master_sync_in_progress") == "1",
         persistence=info.get("aof_enabled") == "1" or bool(answers.save),
@@ -142,18 +142,21 @@ def node(where: Mapping[str, Any], answers: Answers) -> Node:
     )  # fmt: skip
 
 
-def _server(info: Mapping[str, str]) -> tuple[str, str]:
+def server_of(info: Mapping[str, str]) -> tuple[str, str]:
+    """Return which server it is (`redis`, `valkey`), and its version."""
     if "valkey_version" in info:
         return "valkey", info["valkey_version"]
     return info.get("server_name", "redis"), info.get("redis_version", "")
 
 
-def _loading(info: Mapping[str, str]) -> str:
+def loading_of(info: Mapping[str, str]) -> str:
+    """Return how far a server that reads its data is."""
     done = info.get("loading_loaded_perc", "")
     return "it is still loading its data" + (f" ({float(done):.0f} %)" if done else "")
 
 
-def _int(found: Mapping[str, str], name: str) -> int:
+def number_of(found: Mapping[str, str], name: str) -> int:
+    """Return a number of INFO; 0 where it has none of that name."""
     return int(found.get(name) or 0)
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.slots import ALL, mask_of
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import REPLICA, Node, Peer
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec, Instance
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec, HostProcess
 
 STRANGER = "stranger"
 
@@ -198,7 +198,7 @@ def _names(
     return names, strangers
 
 
-def is_at(instance: Instance, peer: Peer) -> bool:
+def is_at(instance: HostProcess, peer: Peer) -> bool:
     """Return whether an instance is at the address at which a node is known."""
     same = peer.address == instance.address or (peer.hostname and peer.hostname in (instance.host, instance.address))
     return bool(same) and peer.port == instance.port

@@ -40,7 +40,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.pict
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.placement import Seat, first_leaders, place
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan_steps import (
-    Rates,
     Steps,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.slots import (
@@ -50,6 +49,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.slot
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node, SlotRange
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import CLUSTER, SERVICE, ClusterSpec
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.rates import Rates
 
 
 def make_plan(

@@ -21,36 +21,12 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.slot
     slots_of,
     text_of,
 )
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.rates import Rates, count_text
 
 CREATE, FINISH, MEET, REPLICATE, MOVE = "create", "finish_slots", "meet", "replicate", "move_slots"
 HANDOVER, PROMOTE, FORGET, ASSIGN = "handover", "promote", "forget", "assign_slots"
 _SECONDS = {CREATE: 10.0, MEET: 3.0, HANDOVER: 2.0, PROMOTE: 3.0, FORGET: 2.0, ASSIGN: 2.0}
 """What the gates of a step take about; what moves data is reckoned."""
-
-
-@dataclass(frozen=True)
-class Rates:
-    """How fast data moves: bytes, keys and slots a second; the slowest of them decides an estimate.
-
-    The defaults are below what was measured on two cores (492 k keys of 100 bytes in 4096 slots in 5.5 s).
-    """
-
-    size: float = 20e6
-    keys: float = 60e3
-    slots: float = 2000
-
-    def seconds(self, size: int, keys: int = 0, slots: int = 0) -> float:
-        """Return how long this takes, by the slowest."""
-        return round(max(size / self.size, keys / self.keys, slots / self.slots), 1)
-
-
-def count_text(number: int) -> str:
-    """Return a count for people: `950`, `167 k`, `1.2 M`."""
-    if number < 10_000:
-        return str(number)
-    if number < 1_000_000:
-        return f"{round(number / 1000)} k"
-    return f"{number / 1e6:.1f} M"
 
 
 def load_of(member: Member, slots: int) -> tuple[int, int] | None:

@@ -18,7 +18,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, 
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import judge, plan_steps
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.picture import Member, Picture, look
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan import is_new, plan_fingerprint
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan_steps import Rates, Steps
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan_steps import Steps
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.slots import (
     mask_of,
     mask_of_slots,
@@ -27,6 +27,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.slot
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.rates import Rates
 
 _AGAIN = "make a new plan, look at it, and run that"
 

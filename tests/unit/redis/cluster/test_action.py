@@ -13,7 +13,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.errors import Gate
 from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
-from ansible_collections.steelyard.stack.plugins.modules.redis_cluster import observed
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.result import shown
 from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction
 
 PASSWORD = "verwaltung-verwahrt-im-tresor"
@@ -28,7 +28,7 @@ SIX, EIGHT = (wanted_of({"hosts": list(range(1, n))}) for n in (7, 9))
 def read(wanted: ClusterSpec = SIX, **changed: Any) -> dict[str, Any]:
     """What `read` returned of six nodes, some of them changed (`_6`)."""
     seen = {**SEEN, **{int(k[1:]): v for k, v in changed.items()}}
-    return {"changed": False, **observed(tuple(seen_of(seen, wanted)))}
+    return {"changed": False, **shown(wanted, tuple(seen_of(seen, wanted)))}
 
 
 class Bare(ActionModule):
@@ -157,7 +157,8 @@ def test_stopping_is_judged_on_what_was_read() -> None:
     ("wrong", "said"),
     [
         ({"operation": "aply"}, "value of operation must be one of"),
-        ({"cluster": {**SIX.as_dict(), "mode": "replication"}}, "clusters of mode cluster"),
+        ({"cluster": {**SIX.as_dict(), "mode": "standalone"}}, "servers that are something together"),
+        ({"switchover_to": "redis2"}, "for clusters with one primary"),
         ({"repair": "maybe"}, "repair"),
         ({"operation": "read", "secrets": {}}, "none of this cluster"),
         ({"operation": "read", "secrets": PASSWORD}, "seen: str"),

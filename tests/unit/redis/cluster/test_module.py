@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import
     ClusterSpec,
     Secrets,
 )
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.modes import mode_of
 from ansible_collections.steelyard.stack.plugins.module_utils.undo import UndoNotes
 from ansible_collections.steelyard.stack.plugins.modules import redis_cluster
 
@@ -74,7 +76,8 @@ class Bench:
         self.client = FakeClient(wanted, {k: {**v, "cluster_state": "ok"} for k, v in seen.items()})
         self.lease = Lease()
         self.notes = UndoNotes(str(folder))
-        monkeypatch.setattr(redis_cluster, "opened", lambda *_: lent(self.client))
+        row = replace(mode_of(wanted), opened=lambda *_: lent(self.client))
+        monkeypatch.setattr(redis_cluster, "mode_of", lambda _: row)
         monkeypatch.setattr(redis_cluster, "working_lease", self.lease)
 
     def ask(self, operation: str, *, dry: bool = False, **more: Any) -> dict[str, Any]:
