@@ -47,6 +47,14 @@ def test_turns(case: dict[str, Any]) -> None:
     assert found == case["turns"]
 
 
+def test_turns_as_people_read_them() -> None:
+    text = restart.as_table(restart.turns(fleet_of(), {"redis1": [6379, 7000]}))
+    assert "redis: 2 turn(s)" in text
+    assert "redis2 speaks" in text
+    assert "a short outage" in text
+    assert restart.as_table(()) == "redis: nothing to restart"
+
+
 def test_only_who_leads_may_change_between_restarts() -> None:
     def plan(*verbs: str) -> Plan:
         return Plan("redis", "sessions", tuple(Step(f"{v}/x", v, "x") for v in verbs))
