@@ -66,15 +66,16 @@ def _joins(step: Step) -> tuple[str, ...]:
     return (str(step.args["name"]).rpartition(":")[0],) if "name" in step.args else step.hosts
 
 
-def alone(fleet: Fleet) -> tuple[str, ...]:
-    """Return the hosts with a server that is in no cluster: only they know what runs there."""
-    return tuple(
-        h.name for h in fleet.hosts if any(_is_alone(fleet, i.cluster) for i in inventory.instances_of(fleet, h))
-    )
-
-
-def _is_alone(fleet: Fleet, cluster: str) -> bool:
-    return inventory.clusters_in(fleet)[cluster].mode == STANDALONE
+def alone(fleet: Fleet) -> dict[str, frozenset[str]]:
+    """Return the hosts with a server that is in no cluster, and its groups: only they know what runs there."""
+    known = inventory.clusters_in(fleet)
+    found: dict[str, frozenset[str]] = {}
+    for host in fleet.hosts:
+        clusters_here = (known[i.cluster] for i in inventory.instances_of(fleet, host))
+        groups = frozenset(c.group for c in clusters_here if c.mode == STANDALONE)
+        if groups:
+            found[host.name] = groups
+    return found
 
 
 def host_plan(fleet: Fleet, host: Host, answer: Mapping[str, Any]) -> Plan:

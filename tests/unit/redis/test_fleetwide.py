@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.cases import load_cases
 
-from ansible_collections.steelyard.stack.plugins.module_utils import services
+from ansible_collections.steelyard.stack.plugins.module_utils import scale, services
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Refusal, Step
@@ -75,7 +75,8 @@ def test_one_host_asks_for_each_cluster() -> None:
 
 
 def test_a_server_in_no_cluster_is_asked_itself() -> None:
-    assert scaling.alone(fleet_of()) == ("redis1",)
+    assert scaling.alone(fleet_of()) == {"redis1": {"caches"}}
+    assert scale.looks(fleet_of(), ()) == scale.Looks(("redis1",), redis=frozenset({"redis1"})), "and nobody else"
 
 
 def test_part_of_a_host_may_leave() -> None:
