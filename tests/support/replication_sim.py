@@ -191,10 +191,12 @@ class Sim:
         one.of, one.data = place, "ours"
 
     def _create(self, step: Step) -> None:
-        head = self.by_name(step.args["primary"])
+        begun = any(s.of or s.data == "ours" for s in self.servers.values())
+        head = self.leader() if begun else self.by_name(step.args["primary"])
         head.of, head.data = "", "ours"
-        for name in step.args["replicas"]:
-            self._follow(self.by_name(name), head.place)
+        for name in (step.args["primary"], *step.args["replicas"]):
+            if name != head.name:
+                self._follow(self.by_name(name), head.place)
         for name in step.args["sentinels"]:
             self._monitor(name, head.place)
 
