@@ -17,6 +17,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan_steps import ASSIGN
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import (
     REQUIREMENTS,
     SERVICE,
@@ -24,7 +25,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import
     Secrets,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.modes import mode_of
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_steps import ASSIGN
 from ansible_collections.steelyard.stack.plugins.modules.redis_cluster import ARGUMENTS
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import plain
 from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction

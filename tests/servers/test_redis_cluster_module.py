@@ -15,9 +15,9 @@ from ansible_collections.steelyard.stack.plugins.action.redis_cluster import see
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed
 from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.health import ok_to_stop
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.health import ok_to_stop
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan import make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ADMIN, ClusterSpec
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan import make_plan
 from ansible_collections.steelyard.stack.plugins.modules import redis_cluster
 
 pytestmark = [pytest.mark.redis_local, pytest.mark.timeout(300)]

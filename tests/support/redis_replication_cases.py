@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER, REPLICA
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import (
     REPLICATION,
     ClusterSpec,
@@ -27,7 +28,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.
     View,
     Watched,
 )
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import MASTER, REPLICA
 
 STATES = ("present", "leaving", "maintenance")
 PORT, SENTINEL_PORT = 6379, 26379

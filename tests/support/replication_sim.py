@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass, field
 
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Step
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER, REPLICA
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication import judge
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.state import (
@@ -19,7 +20,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.
     View,
     Watched,
 )
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import MASTER, REPLICA
 
 
 @dataclass

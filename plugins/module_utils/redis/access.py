@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.client import Client
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ADMIN, ClusterSpec, Secrets
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import Access, Tls
 

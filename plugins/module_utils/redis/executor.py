@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Step
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.client import Client
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import ErrorReply, NoAnswer
 
 AGREE_DEADLINE = 60.0

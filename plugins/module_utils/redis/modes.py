@@ -15,9 +15,11 @@ from typing import Any
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.health import Verdict
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
-from ansible_collections.steelyard.stack.plugins.module_utils.redis import access, health, plan, plan_resume, result
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.apply import Applier
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.measure import measured
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import access, result
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import health, plan
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import resume as plan_resume
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.apply import Applier
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.measure import measured
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import (
     CLUSTER,
     REPLICATION,

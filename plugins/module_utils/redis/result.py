@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import Node
 
 UNASKED = "it was not asked"
 

@@ -25,8 +25,8 @@ from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model im
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx import model as nginx
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import inventory as redis
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import sizing as redis_sizing
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan import layout
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan import layout
 from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_size
 from ansible_collections.steelyard.stack.plugins.plugin_utils import fleet
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.client import Client, text
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client, text
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import Instance, SentinelInstance
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication import parse
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.state import Server, State, View

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.redis import parse as common
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import parse as common
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER, REPLICA
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.state import (
     NO_FAILOVER,
     PRIORITY,
@@ -22,7 +23,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.
     View,
     Watched,
 )
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import MASTER, REPLICA
 
 NOT_WATCHED = "No such master with that name"
 """How a Sentinel begins its answer where it does not know our name."""
