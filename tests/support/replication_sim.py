@@ -143,9 +143,9 @@ class Sim:
         """Do a part of a step, as one that was killed."""
         args = step.args
         if step.verb == "create" and rng.random() < 0.8:
-            head = self.by_name(args["primary"])
-            head.of, head.data = "", "ours"
-            for name in args["replicas"][: rng.randrange(len(args["replicas"]) + 1)]:
+            head = self._head(step)
+            others = [n for n in (args["primary"], *args["replicas"]) if n != head.name]
+            for name in others[: rng.randrange(len(others) + 1)]:
                 self._follow(self.by_name(name), head.place)
         elif step.verb == "forget" and rng.random() < 0.8:
             self._end(step)
@@ -190,11 +190,18 @@ class Sim:
         assert one.place != place
         one.of, one.data = place, "ours"
 
-    def _create(self, step: Step) -> None:
-        head = self.by_name(step.args["primary"])
+    def _head(self, step: Step) -> SimServer:
+        """Return who leads what is created: whom the plan says, or since an election another."""
+        begun = any(s.of or s.data == "ours" for s in self.servers.values())
+        head = self.leader() if begun else self.by_name(step.args["primary"])
         head.of, head.data = "", "ours"
-        for name in step.args["replicas"]:
-            self._follow(self.by_name(name), head.place)
+        return head
+
+    def _create(self, step: Step) -> None:
+        head = self._head(step)
+        for name in (step.args["primary"], *step.args["replicas"]):
+            if name != head.name:
+                self._follow(self.by_name(name), head.place)
         for name in step.args["sentinels"]:
             self._monitor(name, head.place)
 

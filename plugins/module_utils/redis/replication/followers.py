@@ -64,8 +64,10 @@ class Followers:
 
     def create(self, step: Step, left: float) -> str | None:
         """Make one cluster of servers that follow nobody."""
-        first, others = step.args["primary"], [*step.args["replicas"]]
         picture = self._run.picture()
+        # Killed, and run again after an election: who leads since then does.
+        first = step.args["primary"] if picture.new else self._run.primary(picture).name
+        others = [n for n in (step.args["primary"], *step.args["replicas"]) if n != first]
         for name in (first, *others):
             member = self._run.member(picture, name)
             if not member.server.answers:
