@@ -24,7 +24,7 @@ def taking(slots: Sequence[int], ident: str, at_once: bool) -> list[Command]:
     epoch is the newest for all of them, and no slot is ever without both mark and owner.
     """
     owner = [setslot(s, "NODE", ident) for s in slots]
-    if not at_once or len(slots) < 3:  # noqa: PLR2004 - the first and the last
+    if not at_once or len(slots) < 3:
         return owner
     between = [word for s, last in zip(slots[1:-1], owner[1:-1], strict=True) for word in (setslot(s, "STABLE"), last)]
     return [("MULTI",), owner[0], *between, owner[-1], ("EXEC",)]
