@@ -25,9 +25,10 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import
     Secrets,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.modes import mode_of
+from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_duration
 from ansible_collections.steelyard.stack.plugins.modules.redis_cluster import ARGUMENTS
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import plain
-from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction
+from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import PAUSE, ClusterAction
 
 MODULE = "steelyard.stack.redis_cluster"
 REMOTE = ("read", "health", "put_back")
@@ -56,10 +57,22 @@ class ActionModule(ClusterAction):
         arguments = {k: args[k] for k in KEPT if args.get(k) is not None}
         arguments["payload"] = packed(secrets, wanted)
         if operation in REMOTE:
-            return self.call_module(MODULE, {**arguments, "operation": operation}, variables)
+            return self._ask({**arguments, "operation": operation}, parse_duration(args["within"], "within"), variables)
         plan = Plan.from_summary(args["plan"] or {"service": SERVICE, "cluster": wanted.name})
         require_confirmed(plan, args["confirm"])
         return self.run_loop(MODULE, {**arguments, "operation": "apply"}, plan, variables)
+
+    def _ask(self, arguments: Mapping[str, Any], within: float, variables: dict[str, Any]) -> dict[str, Any]:
+        """Return the module's answer; ask again, as long as told to, while its gate is not passed."""
+
+        def once() -> dict[str, Any]:
+            return self.call_module(MODULE, arguments, variables)
+
+        answer, end = once(), self.clock() + within
+        while answer.get("exit_code") == GateNotPassed.exit_code and self.clock() < end:
+            self.sleep(PAUSE)
+            answer = once()
+        return answer
 
     def _plan(self, args: Mapping[str, Any], wanted: ClusterSpec, variables: dict[str, Any]) -> dict[str, Any]:
         """Return the plan, shown once. Refusals fail."""

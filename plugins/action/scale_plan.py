@@ -15,6 +15,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import scaling as redis
 from ansible_collections.steelyard.stack.plugins.plugin_utils.action import SteelyardAction
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import fleet_from_vars, plain
+from ansible_collections.steelyard.stack.plugins.plugin_utils.located import located
 from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused_plan
 from ansible_collections.steelyard.stack.plugins.plugin_utils.results import is_first_host, show_once, write_result
 
@@ -32,7 +33,7 @@ class ActionModule(SteelyardAction):
         """Return the host's parts; the plan and `changed` come with `operation: plan`."""
         fleet = fleet_from_vars(variables)
         host = variables["inventory_hostname"]
-        clusters = _located(variables, fleet)
+        clusters = located(variables, fleet)
         if args["operation"] == "clusters":
             for cluster in clusters:
                 if not cluster.knows:
@@ -73,24 +74,6 @@ def _of_clusters(clusters: Iterable[scale.Located], first: bool) -> dict[str, An
         "creates": [c.as_work() for c in known if not c.knows],
         "pending": [f"{c.service} {c.name}: {s.verb} {s.subject}" for c in known if c.knows for s in c.plan.steps],
     }
-
-
-def _located(task_vars: Mapping[str, Any], fleet: Fleet) -> tuple[scale.Located, ...]:
-    """Return the clusters that were asked for in this run: each by its first candidate, which noted what was found."""
-    found = []
-    for wanted in redis.clusters(fleet):
-        asked_by = redis.candidates(wanted)[0]
-        noted = task_vars["hostvars"][asked_by].get("__redis_found")
-        one = plain(noted.get(wanted.name)) if isinstance(noted, Mapping) else None
-        if one is None:
-            continue
-        seen = one["coordinator"]["seen"]
-        found.append(scale.Located(
-            service=redis.SERVICE, name=wanted.name, coordinator=one["coordinator"]["host"],
-            plan=Plan.from_summary(one["plan"]), hosts=redis.hosts(wanted), cluster=wanted.as_dict(),
-            knows=one["coordinator"]["exists"], left=bool(seen.get("unfinished") or one["lease"].get("held")),
-        ))  # fmt: skip
-    return tuple(found)
 
 
 def _redis_plans(task_vars: Mapping[str, Any], fleet: Fleet) -> dict[str, Plan]:

@@ -91,6 +91,10 @@ options:
     description: The instance (V(redis1:7000)) or host that is to be stopped.
     type: str
     default: ""
+  within:
+    description: How long O(operation=health) waits until the verdict is good, where it is required.
+    type: str
+    default: 0s
   interpreter:
     description: The Python on the coordinator that has the client library. The role base installs it at the default.
     type: str
@@ -250,6 +254,7 @@ ARGUMENTS: dict[str, Any] = {
     "upgrading": {"type": "bool", "default": False},
     "member": {"type": "str", "default": ""},
     "required": {"type": "bool", "default": True},
+    "within": {"type": "str", "default": "0s"},
     "interpreter": {"type": "str", "default": "/opt/steelyard/client/bin/python"},
 }
 

@@ -66,7 +66,7 @@ class Load:
 @contextlib.contextmanager
 def clients(
     port: int, *, rate: float = 400, threads: int = 2, filled: int = 0, address: str = LOOPBACK, watched: str = "",
-    user: str = USER,
+    user: str = USER, password: str = PASSWORD,
 ) -> Iterator[Load]:  # fmt: skip
     """Clients around a block: `rate` calls a second in all; they also read the keys of `fill` (`key:%09d`).
 
@@ -75,7 +75,7 @@ def clients(
     words = [address, str(port), str(rate), str(threads), str(filled), user, watched]
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__)), *words], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "REDIS_PASSWORD": PASSWORD, "PYTHONPATH": str(ROOT / "tests")},
+        env={**os.environ, "REDIS_PASSWORD": password, "PYTHONPATH": str(ROOT / "tests")},
     )  # fmt: skip
     assert process.stdout is not None
     process.stdout.readline()  # they are connected

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -319,3 +320,7 @@ def judge(counted: Counted, instances: list[Running]) -> None:
     for instance in instances:
         eventually("Redis is up for it", lambda at=instance: ready(at)["redis"] == "up")
         assert sum(failures(instance).get(reason, 0) for reason in ("denied", "refused", "memory")) == 0
+        instance.process.send_signal(signal.SIGTERM)
+        _, said = instance.stop()
+        assert "Traceback" not in said, said
+        assert PASSWORD not in said

@@ -47,6 +47,11 @@ def asks(fleet: Fleet, host: Host) -> list[dict[str, Any]]:
     return [{"cluster": w.as_dict(), "candidates": list(names)} for w, names in found if names[0] == host.name]
 
 
+def leases(fleet: Fleet, host: Host) -> list[str]:
+    """Return the names of the clusters whose lease is kept on this host; raises Refused."""
+    return [wanted.name for wanted in clusters(fleet) if host.name in hosts(wanted)]
+
+
 def joining(plan: Plan) -> set[str]:
     """Return the hosts with a server or a Sentinel that a plan lets join."""
     return {host for step in plan.steps if step.verb in JOINING for host in _joins(step)}

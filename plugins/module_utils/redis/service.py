@@ -39,6 +39,7 @@ SERVICE = Service(
         "redis_asks": scaling.asks,
         "redis_clusters": inventory.wanted_clusters,
         "redis_instances": inventory.wanted_instances,
+        "redis_leases": scaling.leases,
         "redis_secrets": inventory.wanted_secrets,
         "redis_sentinels": inventory.wanted_sentinels,
     },
