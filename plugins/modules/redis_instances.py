@@ -185,13 +185,13 @@ from ansible_collections.steelyard.stack.plugins.module_utils.host.facts import 
 from ansible_collections.steelyard.stack.plugins.module_utils.instances.module import INSTANCES_ARGUMENTS, HostWork
 from ansible_collections.steelyard.stack.plugins.module_utils.payload import unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
-from ansible_collections.steelyard.stack.plugins.module_utils.redis import instances_apply as work
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_health import judge
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_model import Wish
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_plan import restart_reasons, unplaced
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_remove import GROUND
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_state import Seen
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_wanted import SYSCTLS, wish_of
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances import apply as work
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances.health import judge
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances.model import Wish
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances.plan import restart_reasons, unplaced
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances.remove import GROUND
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances.state import Seen
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances.wanted import SYSCTLS, wish_of
 
 PACKAGE: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "choices": ["redis-server", "redis", "valkey-server"], "default": "redis-server"},

@@ -55,7 +55,8 @@ def test_killed_at_every_place_out_and_in(fleet: Rehearsal, url: str) -> None:
             fleet.play("scale").ok()
             assert_gone(fleet, "api3")
         print(
-            f"round {number}: out at {out or '-'}, in at {into or '-'}: {report.total} requests, {report.failed} failed", flush=True
+            f"round {number}: out at {out or '-'}, in at {into or '-'}: {report.total} requests, {report.failed} failed",
+            flush=True,
         )
         if report.failed:
             failures.append(f"out at {out}, in at {into}: {report.text}")

@@ -21,6 +21,11 @@ try:
     from redis import exceptions as _raised
 except ImportError:  # the planner's side and the documentation build do without
     _redis = None  # type: ignore[assignment]
+_pack: Any = None
+try:
+    from hiredis import pack_command as _pack
+except ImportError:  # the library's own way does too
+    pass
 
 Word = Union[str, bytes, int, float]  # noqa: UP007 (made at run time: read by checkers as an older Python)
 Command = Sequence[Word]
@@ -120,20 +125,27 @@ class Link:
         with self._failing():
             if not self._connection.is_connected:
                 self._connection.connect()
-            self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
+            self._connection.send_packed_command(self._packed(commands), check_health=False)
             self._waiting += len(commands)
 
     def receive(self, count: int | None = None) -> list[Any]:
         """Return the replies that are due, or the first `count` of them. Raises NoAnswer."""
         replies: list[Any] = []
-        for _turn in range(self._waiting if count is None else count):
-            with self._failing():
+        read = self._connection.read_response
+        with self._failing():
+            for _turn in range(self._waiting if count is None else count):
                 try:
-                    replies.append(self._connection.read_response(disable_decoding=True))
+                    replies.append(read(disable_decoding=True))
                 except _raised.ResponseError as err:
                     replies.append(ErrorReply(_text_of(err)))
                 self._waiting -= 1
         return replies
+
+    def _packed(self, commands: Sequence[Command]) -> Any:
+        """Return the bytes of commands. hiredis does at once what the library does word by word."""
+        if _pack is None:
+            return self._connection.pack_commands(commands)
+        return [b"".join([_pack(tuple(c)) for c in commands])]
 
     def close(self) -> None:
         """End the connection; replies that are due are lost."""
