@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field
 
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Step
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER, REPLICA
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.answers import MASTER, REPLICA
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication import judge
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.state import (
@@ -111,7 +111,8 @@ class Sim:
             return View(one.name, host, address, port, error="Connection refused")
         if not one.leader:
             return View(one.name, host, address, port)
-        dead = {p for p, s in (*self.servers.items(), *self.sentinels.items()) if not s.alive}
+        dead = {p for p, s in self.servers.items() if not s.alive}
+        dead |= {p for p, s in self.sentinels.items() if not s.alive}
         seen = [tuple(Watched(p, ("s_down",) if p in dead or p not in {**self.servers, **self.sentinels} else ())
                       for p in sorted(known)) for known in (one.replicas, one.others)]  # fmt: skip
         told = one.told
@@ -157,9 +158,9 @@ class Sim:
             new.of = ""
             for sentinel in self.sentinels.values():
                 self._repoint(sentinel, new.place, old.place)
-            for one in self.servers.values():
-                if one not in (old, new) and one.of == old.place and (self.sentinels or rng.random() < 0.5):
-                    one.of = new.place
+            for each in self.servers.values():
+                if each not in (old, new) and each.of == old.place and (self.sentinels or rng.random() < 0.5):
+                    each.of = new.place
             if not self.sentinels:
                 old.of = new.place  # the server's own FAILOVER swaps both at once
         elif rng.random() < 0.5:

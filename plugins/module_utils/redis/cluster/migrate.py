@@ -24,11 +24,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, SteelyardError
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import parse
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client, text
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import answers
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.pace import Limits, Pace, Probes
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.stream import Move, Stream, Tally
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.turns import Turns
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.links import text
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import ErrorReply, NoAnswer
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
 
@@ -284,7 +285,7 @@ class Watch:
         self._memory_at = time.monotonic()
         reserve = self.migration.limits.memory_reserve
         for name in self.targets:
-            info = parse.pairs(text(self._links[name].ask("INFO", "memory")))
+            info = answers.pairs(text(self._links[name].ask("INFO", "memory")))
             limit, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
             if limit and used > limit * (1 - reserve) and info.get("maxmemory_policy") == "noeviction":
                 seen = f"{format_size(used)} of {format_size(limit)} used"

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused, StateMoved
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import parse
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import text, whole
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import answers
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.conflicts import compare
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.pace import (
     KEY_WEIGHT,
@@ -24,6 +23,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.pace
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.slot_words import refusal, setslot, taking
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.turns import Turns
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.links import text, whole
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import Access, Command, ErrorReply, Link
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
 
@@ -215,7 +215,7 @@ class Stream:
         They need not where a sample explains what the node holds but for a rest: no key can be larger than the rest,
         and what a call of keys of the usual size takes is then near enough.
         """
-        info = parse.pairs(text(self.here.ask("INFO", "memory")))
+        info = answers.pairs(text(self.here.ask("INFO", "memory")))
         keys, dataset = int(self.here.ask("DBSIZE")), int(info.get("used_memory_dataset", 0))
         asked = slots[:: max(1, len(slots) // SAMPLED_SLOTS)]
         pages = self.here.ask_all([("CLUSTER", "GETKEYSINSLOT", s, 4) for s in asked])

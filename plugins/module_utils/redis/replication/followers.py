@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, StateMoved
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Step
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.agreement import caught_up
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.copying import caught_up
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.client import ReplicationClient
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.picture import Member, Picture
