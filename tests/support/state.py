@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import Iterable
 
 from support.rehearsal import Rehearsal
 
@@ -34,12 +35,12 @@ def members(fleet: Rehearsal, balancer: str) -> str:
     return fleet.shell(balancer, "cat /etc/nginx/steelyard/pools/api.members")
 
 
-def assert_nothing_left_behind(fleet: Rehearsal) -> None:
-    """No lease and no undo note on any balancer."""
-    for balancer in ("lb1", "lb2"):
+def assert_nothing_left_behind(fleet: Rehearsal, hosts: Iterable[str] = ("lb1", "lb2")) -> None:
+    """No lease and no undo note on any of these hosts: the balancers, unless said otherwise."""
+    for host in hosts:
         for directory in ("undo", "lease"):
             find = f"find /var/lib/steelyard/{directory} -type f ! -name '.*' 2>/dev/null || true"
-            assert fleet.shell(balancer, find).strip() == "", f"left in {directory} of {balancer}"
+            assert fleet.shell(host, find).strip() == "", f"left in {directory} of {host}"
 
 
 def assert_gone(fleet: Rehearsal, host: str) -> None:

@@ -98,7 +98,7 @@ class _Rest:
         if step.verb == plan_steps.MOVE:
             return self._to_move(step)
         if step.verb == plan_steps.ASSIGN:
-            return step if _mask(args["start"]["slots"]) & ~self._picture.owned else None
+            return step if _mask(args["start"]["slots"]) & (~self._picture.owned | self._given_up()) else None
         if step.verb == plan_steps.REPLICATE:
             return step if self._to_replicate(args) else None
         if step.verb == plan_steps.MEET:
@@ -183,13 +183,16 @@ class _Rest:
         """Return the step with the slots that are still with its source."""
         wanted, left = _mask(step.args["start"]["slots"]), 0
         start = step.args["start"]
-        target = self._leaders(step.args["target"], start["target"])
+        coming = self._coming()
+        there = [n for n in start["target"] if n not in coming]
+        leads = step.args["target"]
+        target = self._leaders(leads, there) if leads not in coming else {self._shard(n) for n in there}
         source = self._leaders(step.args["source"], [n for n in start["source"] if n not in start["target"]])
         for name, slots in self._finished().items():
             here = slots & wanted
             if not here or name in target:
                 continue
-            if name in source:
+            if name in source or here & self._given_up():
                 left |= here
             elif name not in start["target"] and not self._is_on_its_way(step, name, here):
                 rule = f"{text_of(here)} are with {step.subject}, or on their way"
@@ -205,12 +208,29 @@ class _Rest:
             seconds=None if step.seconds is None else round(step.seconds * part, 1),
         )  # fmt: skip
 
+    def _coming(self) -> set[str]:
+        """Return who is to change shards still: where it is now says nothing of the one that it comes to."""
+        moved = [(s.args["replica"], {*s.args["start"]["from"]} - {*s.args["start"]["to"]})
+                 for s in self._saved if s.verb == plan_steps.REPLICATE]  # fmt: skip
+        moved += [(s.args["name"], {*s.args["start"]["joined"]} - {s.args["name"]})
+                  for s in self._saved if s.verb == plan_steps.MEET and s.args["reset"]]  # fmt: skip
+        return {name for name, shard in moved if self._member(name).leader in shard}
+
     def _finished(self) -> dict[str, int]:
         """Return the slots of each master when the open ones are finished."""
         found = {m.name: m.slots & ~self._open for m in self._masters}
         for slot, end in self._picture.open.items():
             found[end.target] = found.get(end.target, 0) | 1 << slot
         return found
+
+    def _given_up(self) -> int:
+        """Return the slots of somebody dead, who is forgotten before they are assigned and moved on."""
+        assigned = 0
+        for step in self._saved:
+            if step.verb == plan_steps.ASSIGN:
+                assigned |= _mask(step.args["start"]["slots"])
+        dead = {s.args["name"] for s in self._saved if s.verb == plan_steps.FORGET and self._is_dead(s)}
+        return assigned & sum(m.slots for m in self._masters if m.name in dead)
 
     def _is_on_its_way(self, step: Step, owner: str, slots: int) -> bool:
         """Whether slots that are to be assigned or finished before this move still are with somebody of that."""

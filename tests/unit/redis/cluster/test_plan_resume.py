@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+from support.cases import load_cases
 from support.cluster_sim import Sim
+from support.redis_cases import seen_of, wanted_of
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import StateMoved
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan import make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.resume import resume
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec, Instance
+
+
+CASES = Path(__file__).parent / "cases" / "plan"
 
 
 def spec(hosts: int) -> ClusterSpec:
@@ -74,3 +82,15 @@ def test_the_fingerprint_does_not_know_who_leads() -> None:
     assert make_plan(wanted, sim.answers()).fingerprint == plan.fingerprint
     sim._own(sim.leader("r2:7000"), 1 << 3)
     assert make_plan(wanted, sim.answers()).fingerprint != plan.fingerprint
+
+
+@pytest.mark.parametrize("case", load_cases(CASES))
+def test_nothing_is_left_out_of_a_plan_that_was_just_made(case: dict[str, Any]) -> None:
+    """Also where a member that makes the target's shard is still a replica of the source's: its slots are no target's."""
+    wanted = wanted_of(dict(case["wanted"]))
+    seen = seen_of(case["seen"] or {}, wanted)
+    plan = make_plan(wanted, seen, **case.get("options", {}))
+    if plan.refusals:
+        return
+    upgrading = case.get("options", {}).get("upgrading", False)
+    assert resume(plan, wanted, seen, upgrading=upgrading).steps == plan.steps
