@@ -154,20 +154,19 @@ class Watched:
 
     def add(self, count: int, of: int | None = None, **options: Any) -> None:
         """Start so many servers, as replicas of one of them where that is said."""
-        place = (LOOPBACK, self.servers[of].port) if of is not None else None
-        self._start(
-            [Replicating(p, self.room.directory / str(p), of=place, tls=self.tls, **options) for p in free_ports(count)]
-        )
+        self._start([Replicating(p, self._home(p), of=self._place(of), tls=self.tls, **options)
+                     for p in free_ports(count)])  # fmt: skip
 
     def watch(self, count: int, primary: int | None = 0, quorum: int = 2) -> None:
         """Start so many Sentinels."""
-        place = (LOOPBACK, self.servers[primary].port) if primary is not None else None
-        self._start(
-            [
-                Watching(p, self.room.directory / str(p), of=place, tls=self.tls, quorum=quorum)
-                for p in free_ports(count)
-            ]
-        )
+        self._start([Watching(p, self._home(p), of=self._place(primary), tls=self.tls, quorum=quorum)
+                     for p in free_ports(count)])  # fmt: skip
+
+    def _home(self, port: int) -> Path:
+        return self.room.directory / str(port)
+
+    def _place(self, number: int | None) -> tuple[str, int] | None:
+        return None if number is None else (LOOPBACK, self.servers[number].port)
 
     def _start(self, new: Sequence[Replicating]) -> None:
         for one in new:
@@ -239,7 +238,7 @@ class Watched:
             return client.state()
 
     def primaries(self) -> list[Seen]:
-        """The servers that take themselves for a primary."""
+        """Who takes itself for a primary."""
         return [s for s in self.state().servers if s.leads]
 
     def number_of(self, name: str) -> int:
