@@ -43,7 +43,8 @@ class Located:
     """A cluster whose members know each other: who speaks for it, what is to be changed, and who keeps its lease.
 
     `cluster` is its wanted state in JSON types. `knows`: it exists. `left`: a killed run left its lease or a temporary
-    setting, which are taken over and put back even when no step is left to do.
+    setting, which are taken over and put back even when no step is left to do. `primary` is where a new replica finds who
+    leads, as its role is told; empty where that is nobody's business.
     """
 
     service: str
@@ -54,6 +55,7 @@ class Located:
     cluster: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
     knows: bool = True
     left: bool = False
+    primary: str = ""
 
     @property
     def busy(self) -> bool:

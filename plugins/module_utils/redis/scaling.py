@@ -52,6 +52,11 @@ def leases(fleet: Fleet, host: Host) -> list[str]:
     return [wanted.name for wanted in clusters(fleet) if host.name in hosts(wanted)]
 
 
+def place(wanted: ClusterSpec, name: str) -> str:
+    """Return `address port` of an instance by its name; empty for one that the inventory does not have."""
+    return next((f"{i.address} {i.port}" for i in wanted.instances if i.name == name), "")
+
+
 def joining(plan: Plan) -> set[str]:
     """Return the hosts with a server or a Sentinel that a plan lets join."""
     return {host for step in plan.steps if step.verb in JOINING for host in _joins(step)}
