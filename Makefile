@@ -20,9 +20,11 @@ help: ## This list
 demo: setup ## A fleet of stand-ins, deployed, scaled under load; ends with a lab left running
 	@$(PY) tools/demo.py
 
-test: setup ## What CI runs: lint, unit tests, sanity, the archive, molecule, the lab (under 15 minutes)
+test: export STEELYARD_REQUIRE_REDIS := 1
+test: setup servers ## What CI runs: lint, unit tests, sanity, the archive, molecule, the lab (under 15 minutes)
 	@$(PARTS) --suite test
 
+# Without a redis-server, which `make servers` brings, the example's tests with real ones are skipped here.
 test-quick: venv ## Unit tests and lint that need no container (under 2 minutes)
 	@$(PARTS) --suite quick
 

@@ -1,5 +1,8 @@
 """Runs the tests of examples/market_api in a virtual environment of their own, made from the example's locks.
 
+They mostly wait (for servers to agree, for processes to stop), so several files run at a time. Those with real Redis
+servers are skipped where no redis-server is found; `make servers` brings one, STEELYARD_REQUIRE_REDIS=1 fails them.
+
 The example is an application that the collection deploys: what it needs is not what the collection needs, and the
 two never share an environment. STEELYARD_NO_INSTALL=1 refuses to make it.
 """
@@ -40,7 +43,7 @@ def prepare() -> Path:
 
 def main() -> int:
     """The exit status of the example's tests; finding none is pytest's own failure."""
-    argv = [str(prepare()), "-m", "pytest", "-q", "tests", *sys.argv[1:]]
+    argv = [str(prepare()), "-m", "pytest", "-q", "-n", "3", "--dist", "loadfile", "tests", *sys.argv[1:]]
     environment = {**os.environ, "PYTHONPATH": str(EXAMPLE / "src")}
     return subprocess.run(argv, cwd=EXAMPLE, env=environment, check=False).returncode
 

@@ -1,9 +1,6 @@
 # Copyright (c) 2026 the Steelyard authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Control side of `app_instances`: prove and bring the releases, then loop over the module until nothing remains.
-
-A run that changes nothing calls the module once.
-"""
+"""Control side of `app_instances`: prove and bring the releases before the first step."""
 
 from __future__ import annotations
 
@@ -16,12 +13,12 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.utils.display import Display
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack
 from ansible_collections.steelyard.stack.plugins.module_utils.app.releases import archive_problems
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.modules.app_instances import ARGUMENTS
-from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction
+from ansible_collections.steelyard.stack.plugins.plugin_utils.instances import InstancesAction
 
 display = Display()
 MODULE = "steelyard.stack.app_instances"
@@ -49,50 +46,33 @@ def _secrets(instances: object) -> set[str]:
     return {str(v) for v in values if str(v).strip()}
 
 
-class ActionModule(ClusterAction):
+class ActionModule(InstancesAction):
     """Runs `app_instances`."""
 
-    _requires_connection = True
-    _supports_check_mode = True
+    MODULE = MODULE
 
-    def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        """Read, bring what is missing, apply; returns one result."""
+    def _packed(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._killed: list[int] = []
-        arguments = {"host": variables.get("inventory_hostname", ""), **args}
         self._instances = checked(arguments.pop("instances", None) or [])
-        arguments["payload"] = pack(self._instances)
-        if arguments.get("operation", "apply") == "apply":
-            return self._apply(arguments, variables)
-        return self._call(arguments, variables)
+        return {**arguments, "payload": pack(self._instances)}
 
-    def _call(self, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        return self._execute_module(module_name=MODULE, module_args=dict(arguments), task_vars=task_vars)
-
-    def _apply(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        found = self._call({**arguments, "operation": "read"}, task_vars)
-        if found.get("failed") or found.get("unreachable"):
-            return found
-        plan = Plan.from_summary(found["plan"])
-        plan.require_allowed()
+    def _work(
+        self, arguments: dict[str, Any], found: Mapping[str, Any], plan: Plan, variables: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Bring the releases that are missing, and do the steps."""
         sources = self._local_archives(found["missing"])
-        if self._task.check_mode or not plan.steps:
-            done = self.run_loop(MODULE, arguments, plan, task_vars)
-        else:
-            archives = {name: self._transfer(name, path) for name, path in sources.items()}
-            done = self.run_loop(MODULE, {**arguments, "archives": archives}, plan, task_vars)
-            if sources:
-                self._remove_tmp_path(self._connection._shell.tmpdir)
-        # What was read before a failure is not what is there after it.
-        observed = {} if done.get("failed") else {key: found[key] for key in ("seen", "restart_needed", "unplaced")}
-        diff = [plan.as_diff(), *found["file_diffs"]] if plan.steps else []
+        if plan.steps and not self._task.check_mode:
+            arguments = {**arguments, "archives": {name: self._transfer(name, path) for name, path in sources.items()}}
+        done = super()._work(arguments, found, plan, variables)
+        if arguments.get("archives"):
+            self._remove_tmp_path(self._connection._shell.tmpdir)
         for port in self._killed:
             display.warning(f"{arguments['host']}: app@{port}.service did not stop in time and was killed")
-        return {**observed, **done, "killed": self._killed, "diff": diff}
+        return {**done, "killed": self._killed}
 
     def _execute_module(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Call the module, and keep what each call of the loop had to kill; its arguments are shown nowhere."""
+        """Call the module, and keep what each call of the loop had to kill."""
         answer: dict[str, Any] = super()._execute_module(*args, **kwargs)
-        answer.pop("invocation", None)
         self._killed += answer.get("killed") or []
         return answer
 

@@ -32,15 +32,11 @@ class ActionModule(SteelyardAction):
         return super()._arguments()
 
     def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        """Return the module's result without its invocation (the files would be in it once more)."""
+        """Return the module's result."""
         files = [self._rendered(entry, variables) for entry in args.pop("files")]
         text = json.dumps(files, ensure_ascii=True).encode()
         args["payload"] = base64.b64encode(zlib.compress(text)).decode()
-        result: dict[str, Any] = self._execute_module(
-            module_name="steelyard.stack.config_set", module_args=args, task_vars=variables
-        )
-        result.pop("invocation", None)
-        return result
+        return self.call_module("steelyard.stack.config_set", args, variables)
 
     def _rendered(self, entry: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return one entry with its content; raises AnsibleActionFail when it has none or two sources."""

@@ -74,8 +74,7 @@ class ActionModule(SteelyardAction):
         return {**result, "armed": False}
 
     def _call(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
-        answer.pop("invocation", None)
+        answer = self.call_module(MODULE, args, task_vars)
         if answer.get("unreachable"):
             raise AnsibleConnectionFailure(str(answer.get("msg", "unreachable")))
         return answer

@@ -34,10 +34,5 @@ class ActionModule(SteelyardAction):
             return result
         result["diff"] = plan.as_diff()
         if not self._task.check_mode:
-            result.update(
-                self._execute_module(
-                    module_name="steelyard.stack.host_tuning", module_args=dict(plan.apply), task_vars=variables
-                )
-            )
-            result.pop("invocation", None)
+            result.update(self.call_module("steelyard.stack.host_tuning", plan.apply, variables))
         return result

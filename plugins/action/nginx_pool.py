@@ -18,7 +18,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.nginx.plan import 
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import Balancer
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction
-from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused_plan
 
 MODULE = "steelyard.stack.nginx_pool"
 REMOTE = ("read", "health")
@@ -61,14 +60,7 @@ class ActionModule(ClusterAction):
         plan = make_plan(wanted, seen, args["cluster"])
         if args.get("expect"):
             plan = resume(Plan.from_summary(args["expect"]), wanted, seen)
-        if plan.refusals or boolean(args.get("show", True)):
-            self.show_plan(plan, variables)
-        result = {"changed": bool(plan.steps), "plan": plan.summary(), "diff": plan.as_diff()}
-        if not plan.refusals:
-            return self.finish(result, variables)
-        refused = refused_plan(plan, variables)
-        self.finish({**result, **refused}, variables)
-        return refused
+        return self.tell_plan(plan, boolean(args.get("show", True)), variables)
 
     def _hold(self, args: dict[str, Any], wanted: tuple[Pool, ...], variables: dict[str, Any]) -> dict[str, Any]:
         """Take members out of this balancer's pools for a while, or put them back."""

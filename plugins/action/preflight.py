@@ -17,9 +17,7 @@ class ActionModule(SteelyardAction):
     def _answer(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Return `ansible_facts.steelyard_host`, merged into what earlier calls found."""
         before = time.time()
-        result: dict[str, Any] = self._execute_module(
-            module_name="steelyard.stack.host_facts", module_args=args, task_vars=variables
-        )
+        result = self.call_module("steelyard.stack.host_facts", args, variables)
         after = time.time()
         found = result.get("ansible_facts", {}).get("steelyard_host")
         if result.get("failed") or not found:
@@ -27,5 +25,4 @@ class ActionModule(SteelyardAction):
         earlier = dict(variables.get("ansible_facts", {}).get("steelyard_host") or {})
         found["clock_skew"] = clock_skew(before, found["time"], after)
         result["ansible_facts"]["steelyard_host"] = merge_facts(earlier, found)
-        result.pop("invocation", None)
         return result

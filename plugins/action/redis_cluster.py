@@ -14,31 +14,26 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.health import ok_to_stop
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan_steps import ASSIGN
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import (
-    CLUSTER,
     REQUIREMENTS,
     SERVICE,
     ClusterSpec,
     Secrets,
 )
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan import make_plan
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_resume import resume
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan_steps import ASSIGN
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import Node
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.modes import mode_of
+from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_duration
 from ansible_collections.steelyard.stack.plugins.modules.redis_cluster import ARGUMENTS
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import plain
-from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction
-from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused_plan
+from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import PAUSE, ClusterAction
 
 MODULE = "steelyard.stack.redis_cluster"
 REMOTE = ("read", "health", "put_back")
 NOT_FOUND = 127
 """What a shell returns for a program that is not there."""
-UNASKED = "it was not asked"
 KEPT = ("cluster", "payload", "lease", "required")
 """What the module needs of a task's arguments."""
 
@@ -52,9 +47,7 @@ class ActionModule(ClusterAction):
         secrets, args = plain(args.get("secrets")) or {}, {k: v for k, v in args.items() if k != "secrets"}
         args = _checked(args)
         wanted = ClusterSpec.from_dict(args["cluster"])
-        if wanted.mode != CLUSTER:
-            remedy = "select the clusters whose mode is cluster"
-            raise Refused("redis_cluster is for clusters of mode cluster", wanted.mode, remedy, f"redis {wanted.name}")
+        mode_of(wanted)
         self._interpreter = args["interpreter"]
         operation = args["operation"]
         if operation == "plan":
@@ -64,37 +57,42 @@ class ActionModule(ClusterAction):
         arguments = {k: args[k] for k in KEPT if args.get(k) is not None}
         arguments["payload"] = packed(secrets, wanted)
         if operation in REMOTE:
-            return self._execute_module(
-                module_name=MODULE, module_args={**arguments, "operation": operation}, task_vars=variables
-            )
+            return self._ask({**arguments, "operation": operation}, parse_duration(args["within"], "within"), variables)
         plan = Plan.from_summary(args["plan"] or {"service": SERVICE, "cluster": wanted.name})
         require_confirmed(plan, args["confirm"])
         return self.run_loop(MODULE, {**arguments, "operation": "apply"}, plan, variables)
 
+    def _ask(self, arguments: Mapping[str, Any], within: float, variables: dict[str, Any]) -> dict[str, Any]:
+        """Return the module's answer; ask again, as long as told to, while its gate is not passed."""
+
+        def once() -> dict[str, Any]:
+            return self.call_module(MODULE, arguments, variables)
+
+        answer, end = once(), self.clock() + within
+        while answer.get("exit_code") == GateNotPassed.exit_code and self.clock() < end:
+            self.sleep(PAUSE)
+            answer = once()
+        return answer
+
     def _plan(self, args: Mapping[str, Any], wanted: ClusterSpec, variables: dict[str, Any]) -> dict[str, Any]:
         """Return the plan, shown once. Refusals fail."""
-        nodes = nodes_of(args["seen"], wanted)
+        mode, seen = mode_of(wanted), seen_of(args["seen"], wanted)
+        if args["switchover_to"] and "switchover_to" not in mode.choices:
+            remedy = "remove switchover_to; a master is handed over where its host is in maintenance"
+            raise Refused("switchover_to is for clusters with one primary", f"mode {wanted.mode}", remedy,
+                          f"redis {wanted.name}")  # fmt: skip
         if args["expect"]:
-            plan = resume(Plan.from_summary(args["expect"]), wanted, nodes, upgrading=args["upgrading"])
+            plan = mode.resume(Plan.from_summary(args["expect"]), wanted, seen, upgrading=args["upgrading"])
         else:
-            choices = {k: args[k] for k in ("repair", "rebalance", "upgrading")}
-            plan = make_plan(wanted, nodes, **choices)
-        if not any(n.answers for n in nodes):
+            plan = mode.plan(wanted, seen, **{k: args[k] for k in mode.choices})
+        if not mode.answers(seen):
             plan = replace(plan, notes=(*plan.notes, "no instance answers: planned from the inventory alone"))
-        if plan.refusals or args["show"]:
-            self.show_plan(plan, variables)
-        result = {"changed": bool(plan.steps), "plan": plan.summary(), "diff": plan.as_diff()}
-        if not plan.refusals:
-            return self.finish(result, variables)
-        refused = refused_plan(plan, variables)
-        self.finish({**result, **refused}, variables)
-        return refused
+        return self.tell_plan(plan, args["show"], variables)
 
     def _execute_module(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Call the module with the Python that has the library; its arguments are shown nowhere."""
+        """Call the module with the Python that has the library."""
         kwargs["task_vars"] = with_interpreter(kwargs.get("task_vars") or {}, self._interpreter)
         answer: dict[str, Any] = super()._execute_module(*args, **kwargs)
-        answer.pop("invocation", None)
         if answer.get("failed") and _is_missing(answer, self._interpreter):
             remedy = f"run site.yml for it: the role base installs {', '.join(REQUIREMENTS)} there"
             host = str(kwargs["task_vars"].get("inventory_hostname", ""))
@@ -125,15 +123,12 @@ def packed(secrets: Any, wanted: ClusterSpec) -> str:
     return pack([Secrets.from_dict(secrets[wanted.name]).as_dict()])
 
 
-def nodes_of(seen: Mapping[str, Any], wanted: ClusterSpec) -> tuple[Node, ...]:
-    """Return what the nodes answered; raises Refused for a read that failed. Who was not read is silent."""
+def seen_of(seen: Mapping[str, Any], wanted: ClusterSpec) -> Any:
+    """Return what was read, as the cluster's mode has it; raises Refused for a read that failed."""
     if seen and not isinstance(seen.get("nodes"), str):
         why = str(seen.get("msg") or "no answer of read in it")
         raise Refused("seen is what read answered", why, "correct its cause and read again", f"redis {wanted.name}")
-    found = {n["name"]: Node.from_dict(n) for n in (unpack(seen["nodes"]) if seen else ())}
-    return tuple(
-        found.get(i.name) or Node(i.name, i.host, i.address, i.port, error=UNASKED) for i in wanted.instances
-    )  # fmt: skip
+    return mode_of(wanted).seen(unpack(seen["nodes"]) if seen else (), wanted)
 
 
 def require_confirmed(plan: Plan, confirm: str) -> None:
@@ -149,7 +144,7 @@ def _ok_to_stop(args: Mapping[str, Any], wanted: ClusterSpec) -> dict[str, Any]:
     """Return whether a member may be stopped; raises GateNotPassed, where required, when it may not."""
     if not args["member"]:
         raise Refused("ok_to_stop names a member", "none", "give member", f"redis {wanted.name}")
-    verdict = ok_to_stop(wanted, nodes_of(args["seen"], wanted), args["member"])
+    verdict = mode_of(wanted).ok_to_stop(wanted, seen_of(args["seen"], wanted), args["member"])
     if args["required"] and not verdict.ok:
         remedy = "; ".join(dict.fromkeys(f.remedy for f in verdict.findings if f.severity == "bad" and f.remedy))
         raise GateNotPassed(f"{args['member']} may be stopped", verdict.why_not, remedy, SERVICE)

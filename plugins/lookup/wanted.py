@@ -21,7 +21,9 @@ description:
     IP address are not in it.
   - Names of C(redis_instances) and C(redis_sentinels) return the Redis servers and Sentinels of the host, as lists;
     C(redis_clusters) all clusters of the inventory, as a list; C(redis_secrets) what the host needs of their passwords
-    and certificates, by cluster.
+    and certificates, by cluster; C(redis_asks) the clusters for which the host asks around, each with the hosts that may
+    speak for it; C(redis_leases) the names of those whose lease the host keeps.
+  - A name of C(leaving) returns the services that leave the host, wholly or in part, as a list.
   - A name of C(client_environment) returns the pinned Python packages that cluster modules need on the host.
   - A name of C(sysctls) returns the kernel settings that the services of the host need.
   - Only variables of hosts that the answer rests on are read.

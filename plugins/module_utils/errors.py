@@ -11,9 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ansible_collections.steelyard.stack.plugins.module_utils.portable import Portable
+
 
 @dataclass(frozen=True, order=True)
-class Problem:
+class Problem(Portable):
     """One thing that is wrong with an input, an inventory or a host.
 
     `where` is the host or variable, `seen` the value found, `rule` what it should have been and
@@ -27,10 +29,6 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.rule} (seen: {self.seen}). {self.remedy}"
-
-    def as_dict(self) -> dict[str, str]:
-        """Return the four parts, for a module's result or a table."""
-        return {"where": self.where, "rule": self.rule, "seen": self.seen, "remedy": self.remedy}
 
 
 class SteelyardError(Exception):

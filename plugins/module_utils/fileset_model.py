@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 
+HEADER = "# Managed by Steelyard: changes are overwritten.\n"
+"""How a file begins that is ours."""
 _MASKED = "(secret, not shown)\n"
 
 

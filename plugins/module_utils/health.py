@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.steelyard.stack.plugins.module_utils.portable import Portable
 from ansible_collections.steelyard.stack.plugins.module_utils.render import table
 
 BAD, WARNING, NOTE = "bad", "warning", "note"
@@ -15,7 +16,7 @@ SEVERITIES = (BAD, WARNING, NOTE)
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(Portable):
     """One thing worth knowing: how bad it is, what was seen, what that means, and what to do about it."""
 
     severity: str
@@ -26,10 +27,6 @@ class Finding:
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
             raise ValueError(f"severity is one of {SEVERITIES}, not {self.severity!r}")
-
-    def as_dict(self) -> dict[str, str]:
-        """Return the four parts in JSON types."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

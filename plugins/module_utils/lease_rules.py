@@ -16,11 +16,12 @@ outlives the run that wrote it, so that a run that was killed can be told from o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem
+from ansible_collections.steelyard.stack.plugins.module_utils.portable import Portable
 from ansible_collections.steelyard.stack.plugins.module_utils.process import Process
 
 GRANTED = "granted"
@@ -32,7 +33,7 @@ LONGEST_STEP = 30.0
 
 
 @dataclass(frozen=True)
-class Record:
+class Record(Portable):
     """What a member remembers. `run` is empty when nobody holds the lease; the token is kept then.
 
     Times are seconds since 1970 by the member's own clock. `holder` is the control process; `remote` is the module's
@@ -54,16 +55,6 @@ class Record:
     def held(self) -> bool:
         """Return whether a run holds this member's lease (be it past its time)."""
         return bool(self.run)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the record in JSON types."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Record:
-        """Read back what `as_dict` wrote."""
-        processes = {k: Process.from_dict(raw[k]) if raw.get(k) else None for k in ("holder", "remote")}
-        return cls(**{**raw, **processes})
 
     def __str__(self) -> str:
         if not self.held:

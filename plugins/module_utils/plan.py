@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.portable import Portable
 from ansible_collections.steelyard.stack.plugins.module_utils.render import table
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_duration, format_size
 
@@ -20,7 +21,7 @@ DISRUPTIONS = ("none", "brief", "outage")
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Portable):
     """One atomic thing to do.
 
     `id` is stable: the same step has the same id when half done. `bytes` is 0 when none move and None when
@@ -42,31 +43,14 @@ class Step:
         if self.disruption not in DISRUPTIONS:
             raise ValueError(f"disruption is one of {DISRUPTIONS}, not {self.disruption!r}")
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the step in JSON types, as in a module's result."""
-        return {
-            "id": self.id, "verb": self.verb, "subject": self.subject, "detail": self.detail,
-            "bytes": self.bytes, "seconds": self.seconds, "disruption": self.disruption,
-            "hosts": list(self.hosts), "args": dict(self.args),
-        }  # fmt: skip
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Step:
-        """Read back what `as_dict` wrote."""
-        return cls(**{**raw, "hosts": tuple(raw.get("hosts", ())), "args": dict(raw.get("args", {}))})
-
 
 @dataclass(frozen=True)
-class Refusal:
+class Refusal(Portable):
     """Why nothing may be done: the rule, what was seen, and what the operator can do."""
 
     rule: str
     seen: str
     remedy: str
-
-    def as_dict(self) -> dict[str, str]:
-        """Return the refusal in JSON types."""
-        return {"rule": self.rule, "seen": self.seen, "remedy": self.remedy}
 
 
 @dataclass(frozen=True)

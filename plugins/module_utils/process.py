@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from ansible_collections.steelyard.stack.plugins.module_utils.portable import Portable
 
 
 @dataclass(frozen=True)
-class Process:
+class Process(Portable):
     """One process for all time.
 
     `boot_id` is the kernel's boot, a slash and the number space (containers share a boot but not their numbers);
@@ -28,15 +28,6 @@ class Process:
     boot_id: str
     pid: int
     start: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the four parts in JSON types."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Process:
-        """Read back what `as_dict` wrote."""
-        return cls(str(raw["host"]), str(raw["boot_id"]), int(raw["pid"]), int(raw["start"]))
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"

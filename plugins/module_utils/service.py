@@ -51,7 +51,8 @@ class Service:
     hands to its modules, in JSON types, by the names that playbooks use. `promised`: the bytes of memory that the
     inventory states for it on a host. `oversubscription`: what a host with this room cannot keep of it. `sysctls`:
     kernel settings that it needs beside those that every machine has. `requirements`: pinned Python packages
-    (`name==version`) that its cluster modules need on its hosts.
+    (`name==version`) that its cluster modules need on its hosts. `parts_leave`: whether something of it leaves a host
+    that may stay otherwise, where that is more than the host's own state.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Service:
     oversubscription: Callable[[Fleet, Host, Room], list[Problem]] = _fits
     sysctls: Mapping[str, int | str] = field(default_factory=dict)
     requirements: tuple[str, ...] = ()
+    parts_leave: Callable[[Fleet, Host], bool] = _nowhere
 
     @property
     def prefix(self) -> str:
@@ -74,6 +76,11 @@ class Service:
     def has_state(self) -> bool:
         """Whether there is something of it that can leave a host."""
         return self.is_on is not _nowhere
+
+    def leaves(self, fleet: Fleet, host: Host) -> bool:
+        """Return whether it, or a part of it, leaves a host that it is placed on; raises Refused."""
+        whole = host.state_of(self.name) == "leaving" and self.is_on(fleet, host)
+        return whole or self.parts_leave(fleet, host)
 
     def owns(self, unit: str) -> bool:
         """Return whether a systemd unit is one of its own."""

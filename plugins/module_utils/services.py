@@ -150,6 +150,19 @@ def client_environment(fleet: Fleet, host: Host) -> list[str]:
     return sorted({r for s in SERVICES if s.requirements and s.is_on(fleet, host) for r in s.requirements})
 
 
+def leaving(fleet: Fleet, host: Host) -> list[str]:
+    """Return the services that leave a host, wholly or in part; raises Refused."""
+    return [service.name for service in SERVICES if service.has_state and service.leaves(fleet, host)]
+
+
+def gone(fleet: Fleet, host: Host) -> bool:
+    """Return whether all that is placed on a host leaves it; a host without any of ours goes by its own word."""
+    placed = [service for service in SERVICES if service.is_on(fleet, host)]
+    if not placed:
+        return host.vars.get("steelyard_state") == "leaving"
+    return all(host.state_of(service.name) == "leaving" for service in placed)
+
+
 def excused(fleet: Fleet, host: Host) -> bool:
     """Return whether a host need not answer: the inventory says so of it, or of each service placed on it."""
     if host.vars.get("steelyard_state") in EXCUSED:
@@ -163,6 +176,7 @@ _WANTED: Mapping[str, Callable[[Fleet, Host], Any]] = {
     # What rests on all services.
     "client_environment": client_environment,
     "excused_hosts": lambda fleet, _host: [h.name for h in fleet.hosts if excused(fleet, h)],
+    "leaving": leaving,
     "firewall": lambda fleet, host: firewall.wanted_table(fleet, host, listeners(fleet, host)),
     "peer_names": peer_names,
     "redis_tenants": lambda fleet, host: tenants(fleet, host, REDIS),

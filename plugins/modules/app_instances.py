@@ -19,24 +19,9 @@ description:
 author:
   - Steelyard authors (@steelyard)
 extends_documentation_fragment:
+  - steelyard.stack.instances
   - steelyard.stack.loop
-attributes:
-  check_mode:
-    description: The plan is made and shown, nothing is changed.
-    support: full
-  diff_mode:
-    description: The plan, and each file; secrets are masked. It is the same text in check mode.
-    support: full
-  idempotent:
-    description: Without a difference nothing is done, and no instance is restarted.
-    support: full
 options:
-  operation:
-    description:
-      - V(read) returns what is there and the plan, V(apply) does the plan, V(health) judges the instances.
-    type: str
-    choices: [read, apply, health]
-    default: apply
   instances:
     description:
       - The instances that the inventory places on this host, from the lookup P(steelyard.stack.wanted#lookup).
@@ -95,28 +80,6 @@ options:
     suboptions:
       cpu_quota: {description: Such as V(200%); 0 is no limit., type: str, default: "0"}
       memory_max: {description: Such as V(1gb); 0 is no limit., type: str, default: "0"}
-  host:
-    description: Inventory name of the host; the action fills it in.
-    type: str
-    default: ""
-  remove:
-    description: Stop and remove what the inventory does not place on this host, or calls leaving.
-    type: bool
-    default: false
-  restart:
-    description: V(needed) restarts instances that run another configuration than the wanted one, one after the other.
-    type: str
-    choices: [never, needed]
-    default: never
-  ports:
-    description: Restart only these; all when empty.
-    type: list
-    elements: int
-    default: []
-  started_before:
-    description: With O(restart=needed), also restart instances that started before this time (seconds since 1970).
-    type: float
-    default: 0
   archives:
     description: Copies of releases on the host by release id; the action fills it in.
     type: dict
@@ -125,10 +88,6 @@ options:
     description: Interpreter that virtual environments are made with.
     type: path
     default: /usr/bin/python3
-  payload:
-    description: O(instances) as one text that hides their secrets; the action fills it in.
-    type: str
-    default: ""
 """
 
 EXAMPLES = r"""
@@ -225,46 +184,34 @@ summary:
   sample: ""
 """
 
-import time
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app import apply as work
 from ansible_collections.steelyard.stack.plugins.module_utils.app.arguments import INSTANCE, SLICE
-from ansible_collections.steelyard.stack.plugins.module_utils.app.claim import (
-    PATIENCE,
-    WAITING,
-    claimed,
-    require_patience,
-)
 from ansible_collections.steelyard.stack.plugins.module_utils.app.health import judge
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance, Slice
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.app.plan import Wish, restart_needed, unplaced
 from ansible_collections.steelyard.stack.plugins.module_utils.app.releases import can_make_venv
 from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen
-from ansible_collections.steelyard.stack.plugins.module_utils.cluster import LOOP_ARGUMENTS, do_steps
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.health import Verdict
+from ansible_collections.steelyard.stack.plugins.module_utils.instances.module import INSTANCES_ARGUMENTS, HostWork
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 
 ARGUMENTS: dict[str, Any] = {
-    **LOOP_ARGUMENTS,
-    "operation": {"type": "str", "choices": ["read", "apply", "health"], "default": "apply"},
+    **INSTANCES_ARGUMENTS,
     "instances": {"type": "list", "elements": "dict", "default": [], "options": INSTANCE},
     "slice": {"type": "dict", "default": {}, "options": SLICE},
-    "host": {"type": "str", "default": ""},
-    "remove": {"type": "bool", "default": False},
-    "restart": {"type": "str", "choices": ["never", "needed"], "default": "never"},
-    "ports": {"type": "list", "elements": "int", "default": []},
-    "started_before": {"type": "float", "default": 0},
     "archives": {"type": "dict", "default": {}},
     "python": {"type": "path", "default": "/usr/bin/python3"},
-    "payload": {"type": "str", "default": "", "no_log": True},
 }
 
 
-def wish_of(params: dict[str, Any]) -> Wish:
+def wish_of(params: Mapping[str, Any]) -> Wish:
     """Return what the arguments ask for; raises Refused."""
     given = unpack(params["payload"]) if params["payload"] else params["instances"]
     instances = tuple(Instance.from_dict(raw) for raw in given)
@@ -280,97 +227,42 @@ def wish_of(params: dict[str, Any]) -> Wish:
     )
 
 
-def observed(seen: Seen, wish: Wish) -> dict[str, Any]:
-    """Return what every operation tells of the host."""
-    return {
-        "seen": [seen.instances[p].as_dict() for p in sorted(seen.instances)],
-        "restart_needed": list(restart_needed(seen, wish)),
-        "unplaced": list(unplaced(seen, wish)),
-    }
+class AppWork(HostWork[Wish, Seen]):
+    """One call of this module; raises Refused for arguments that are none."""
 
+    GROUND = work.GROUND
 
-def read(wish: Wish, python: str) -> dict[str, Any]:
-    """Return what is there and the plan; in check mode and for the action this is all that happens."""
-    seen, plan = work.read(wish)
-    missing = sorted(n for n in wish.releases if n not in seen.releases or not seen.releases[n].complete)
-    return {
-        "changed": False,
-        "plan": plan.summary(),
-        "missing": missing,
-        "venv": not missing or can_make_venv(python),
-        "file_diffs": work.diffs(seen, wish, plan)[1:],
-        **observed(seen, wish),
-    }
+    def look(self) -> tuple[Seen, Plan]:
+        return work.read(self.wish)
 
+    def diffs(self, seen: Seen, plan: Plan) -> list[dict[str, str]]:
+        return work.diffs(seen, self.wish, plan)
 
-def apply(wish: Wish, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Do the given steps, or, called without the action, all of them; one run at a time."""
-    given = Plan.from_summary(params["plan"]) if params["plan"] else None
-    if check_mode:
-        return planned(wish, given)
-    begun = time.monotonic()
-    with claimed((params["lease"] or {}).get("run", ""), params["budget"]) as claim:
-        if claim is None:
-            require_patience(params["waited"] if given else PATIENCE)
-            rest = [s.id for s in given.steps] if given else []
-            return {"changed": False, "applied": [], "remaining": rest, "progress": WAITING, "killed": []}
-        now = time.monotonic()
-        waited = claim.working(params["waited"], now)
-        hold = (claim.file,)
-        executor = work.Executor(wish, params["archives"], params["python"], waited=waited, hold=hold)
-        return do(executor, given, params["budget"] - (now - begun))
+    def executor(self, waited: float, hold: tuple[int, ...]) -> work.Executor:
+        archives, python = self.params["archives"], self.params["python"]
+        return work.Executor(self.wish, waited, archives=archives, python=python, hold=hold)
 
+    def judge(self, seen: Seen) -> Verdict:
+        return judge(seen, self.wish)
 
-def planned(wish: Wish, given: Plan | None) -> dict[str, Any]:
-    """Return what would be done."""
-    seen, fresh = work.read(wish)
-    fresh.require_allowed()
-    plan = given or fresh
-    return {
-        "changed": bool(plan.steps), "plan": plan.summary(), "applied": [],
-        "remaining": [s.id for s in plan.steps], "diff": work.diffs(seen, wish, plan), **observed(seen, wish),
-    }  # fmt: skip
+    def observed(self, seen: Seen) -> dict[str, Any]:
+        return {
+            "seen": [seen.instances[p].as_dict() for p in sorted(seen.instances)],
+            "restart_needed": list(restart_needed(seen, self.wish)),
+            "unplaced": list(unplaced(seen, self.wish)),
+        }
 
-
-def do(executor: work.Executor, given: Plan | None, budget: float) -> dict[str, Any]:
-    """Do the steps while the host is ours."""
-    wish = executor.wish
-    work.wipe_downloads()
-    _seen, fresh = work.read(wish)
-    fresh.require_allowed()
-    steps = (given or fresh).steps
-    if not steps:
-        return planned(wish, given)
-    try:
-        done = do_steps(steps, executor.execute, budget=budget)
-    except SteelyardError as err:
-        rest = [s.id for s in steps if s.id not in executor.done]
-        partly = {"changed": bool(executor.done), "applied": executor.done, "remaining": rest}
-        return {"failed": True, "msg": str(err), **err.details, **partly, "killed": executor.killed}
-    result = {**done.as_dict(), "killed": executor.killed}
-    if not done.remaining:
-        result.update(observed(work.read(wish)[0], wish))
-    return result
-
-
-def health(wish: Wish) -> dict[str, Any]:
-    """Return the verdict over this host's instances."""
-    seen, _plan = work.read(wish)
-    verdict = judge(seen, wish)
-    return {"changed": False, "verdict": verdict.as_dict(), "summary": verdict.as_table(), **observed(seen, wish)}
+    def lacking(self, seen: Seen) -> dict[str, Any]:
+        """Return which releases are missing, and whether they could be built."""
+        there = {name for name, release in seen.releases.items() if release.complete}
+        missing = sorted(set(self.wish.releases) - there)
+        return {"missing": missing, "venv": not missing or can_make_venv(self.params["python"])}
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        wish = wish_of(module.params)
-        operation = module.params["operation"]
-        if operation == "read":
-            result = read(wish, module.params["python"])
-        elif operation == "health":
-            result = health(wish)
-        else:
-            result = apply(wish, module.params, module.check_mode)
+        result = AppWork(wish_of(module.params), module.params).run(module.check_mode)
     except SteelyardError as err:
         module.fail_json(msg=str(err), **err.details)
     if result.pop("failed", False):

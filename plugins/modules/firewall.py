@@ -27,13 +27,13 @@ options:
     description:
       - What to do with addresses of leaving hosts that are in a set. They may still serve until they are drained, so
         V(keep) leaves them; V(remove) takes them out. New ones are never added.
-      - With V(keep), addresses in a set that are of no host of the group stay too, and a note says so. They may be those
-        of a live machine whose line was deleted, or changed, before it had left; see O(prune).
+      - Addresses in a set that are of no host of the group stay with either, and a note says so. They may be those of a
+        live machine whose line was deleted, or changed, before it had left; see O(prune).
     type: str
     choices: [keep, remove]
     default: remove
   prune:
-    description: With O(leaving=keep), take out addresses that are of no host of the group. It has left for good.
+    description: Take out addresses that are of no host of the group. It has left for good.
     type: bool
     default: false
   confirm_within:
@@ -123,8 +123,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def run(module: AnsibleModule, client: Client) -> dict[str, Any]:
     """Read, plan and do; raises SteelyardError."""
     wanted = Table.from_dict(module.params["wanted"])
-    keeps = module.params["leaving"] == "keep"
-    keep = Keep(leaving=keeps, unknown=keeps and not module.params["prune"])
+    keep = Keep(leaving=module.params["leaving"] == "keep", unknown=not module.params["prune"])
     if module.params["operation"] == "confirm":
         confirm(client, wanted, keep)
         return {"changed": True, "armed": False}

@@ -23,19 +23,11 @@ author:
   - Steelyard authors (@steelyard)
 extends_documentation_fragment:
   - steelyard.stack.loop
+  - steelyard.stack.planning
 attributes:
-  check_mode:
-    support: full
-    description: The plan is the same and nothing is changed.
-  diff_mode:
-    support: full
-    description: The diff is the plan.
   idempotent:
     support: full
     description: Without a difference there is no step, no write and no reload.
-  action:
-    support: full
-    description: Plans are made on the control machine; long work is done in calls of a few seconds.
 options:
   operation:
     description:
@@ -59,17 +51,6 @@ options:
     description: The registered results of V(read) or V(health), by balancer.
     type: dict
     default: {}
-  expect:
-    description:
-      - A saved plan. With O(operation=plan) its remaining steps are the plan; it fails, with exit code 3, when the
-        inventory or the live state has moved since. A state in which some of its steps are done has not moved.
-    type: dict
-    default: {}
-  show:
-    description: Whether O(operation=plan) prints its table. V(false) where the plan becomes part of one that is printed;
-      a plan with refusals is printed all the same.
-    type: bool
-    default: true
   phase:
     description:
       - Which steps of O(plan) to do. V(add) also enables members and loads what is written, V(drain) also disables
@@ -86,10 +67,6 @@ options:
     description: The application host or balancer that is to be stopped.
     type: str
     default: ""
-  required:
-    description: Whether O(operation=health) and O(operation=ok_to_stop) fail when the verdict is not good.
-    type: bool
-    default: true
   sites:
     description: The sites that O(operation=health) asks as well, as P(steelyard.stack.nginx_sites#filter) returns them.
     type: list

@@ -6,37 +6,34 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: redis_cluster
-short_description: Create, grow, shrink, balance and repair a Redis Cluster
+short_description: Create, grow, shrink, balance and repair a set of Redis servers
 version_added: "0.2.0"
 description:
-  - Compares the cluster that the inventory wants with the one that its nodes show, and changes who is a member, who is
-    whose replica and who has which slots, while clients go on.
-  - It runs on one host with an instance of the cluster, the coordinator, and talks to all nodes from there.
-  - Slots move many keys at a time, slower where clients would feel it. A slot is given away only when its old owner
-    counts no key in it, and its new owner knows before anybody else.
-  - Killed anywhere and run again, it finishes, also what somebody else left half moved.
-  - Dead masters are replaced, and slots without an owner given away, only where O(repair) says so.
+  - Compares a cluster, a set of Redis servers, with what the inventory wants, and changes who is a member and as what,
+    while clients go on. What there is to change follows from the mode of O(cluster).
+  - "C(cluster), a Redis Cluster: who is whose replica and who has which slots. Slots move many keys at a time, slower
+    where clients would feel it. A slot is given away only when its old owner counts no key in it, and its new owner
+    knows before anybody else."
+  - "C(replication), one primary and its replicas, watched by Sentinels: who follows, who watches, with which settings,
+    and by a switchover that loses no write who leads. Who leads is otherwise the Sentinels' own business: the
+    inventory's word counts for the creation alone."
+  - It runs on one host with an instance of the cluster, the coordinator, and talks to all servers and Sentinels from
+    there.
+  - Killed anywhere and run again, it finishes, also what somebody else left half done.
+  - What is dead is replaced, and slots without an owner given away, only where O(repair) says so.
 author:
   - Steelyard authors (@steelyard)
 extends_documentation_fragment:
   - steelyard.stack.loop
+  - steelyard.stack.planning
 attributes:
-  check_mode:
-    support: full
-    description: The plan is the same and nothing is changed.
-  diff_mode:
-    support: full
-    description: The diff is the plan.
   idempotent:
     support: full
     description: Without a difference there is no step and no write.
-  action:
-    support: full
-    description: Plans are made on the control machine; long work is done in calls of a few seconds.
 options:
   operation:
     description:
-      - V(read) returns what the nodes show.
+      - V(read) returns what servers and Sentinels show; it waits a few seconds for a failover that is under way.
       - V(plan) compares that, in O(seen), with the inventory. It contacts nobody.
       - V(apply) does O(plan). The run must hold the cluster's lease on this host.
       - V(put_back) puts temporary settings back that a killed run left from this host; nothing else. It needs the lease.
@@ -48,7 +45,7 @@ options:
     required: true
   cluster:
     description: The wanted cluster, one of those that the lookup P(steelyard.stack.wanted#lookup) returns for
-      C(redis_clusters). Its mode is C(cluster).
+      C(redis_clusters). Its mode is C(cluster) or C(replication).
     type: dict
     required: true
   secrets:
@@ -66,20 +63,9 @@ options:
         inventory alone.
     type: dict
     default: {}
-  expect:
-    description:
-      - A saved plan. With O(operation=plan) its remaining steps are the plan; it fails, with exit code 3, when the
-        inventory or the live state has moved since. A state in which some of its steps are done has not moved.
-    type: dict
-    default: {}
-  show:
-    description: Whether O(operation=plan) prints its table. V(false) where the plan becomes part of one that is printed;
-      a plan with refusals is printed all the same.
-    type: bool
-    default: true
   repair:
-    description: Whether the plan may promote replicas of dead masters, and give slots that nobody has, empty, to the
-      masters that are left.
+    description: Whether the plan may promote replicas of dead masters, where no Sentinel does it, and give slots that
+      nobody has, empty, to the masters that are left.
     type: bool
     default: false
   confirm:
@@ -87,9 +73,16 @@ options:
     type: str
     default: ""
   rebalance:
-    description: Whether slots move between shards that stay, too; else only where a shard joins or leaves.
+    description: Whether slots move between shards that stay, too; else only where a shard joins or leaves. For clusters
+      of mode C(cluster).
     type: bool
     default: true
+  switchover_to:
+    description:
+      - The instance (V(redis2:6379)) or host that is to lead. For clusters of mode C(replication).
+      - Without it another leads only where the primary leaves or is in maintenance.
+    type: str
+    default: ""
   upgrading:
     description: Whether servers of two major versions are what is wanted for the moment.
     type: bool
@@ -98,10 +91,10 @@ options:
     description: The instance (V(redis1:7000)) or host that is to be stopped.
     type: str
     default: ""
-  required:
-    description: Whether O(operation=health) and O(operation=ok_to_stop) fail when the verdict is not good.
-    type: bool
-    default: true
+  within:
+    description: How long O(operation=health) waits until the verdict is good, where it is required.
+    type: str
+    default: 0s
   interpreter:
     description: The Python on the coordinator that has the client library. The role base installs it at the default.
     type: str
@@ -131,6 +124,14 @@ EXAMPLES = r"""
     plan: "{{ __redis_plan.plan }}"
     lease: "{{ __redis_lease.handle }}"
 
+- name: Let another server lead
+  steelyard.stack.redis_cluster:
+    operation: plan
+    cluster: "{{ lookup('steelyard.stack.wanted', 'redis_clusters') | selectattr('name', 'eq', 'cache') | first }}"
+    seen: "{{ __redis_seen }}"
+    switchover_to: redis2
+  register: __redis_plan
+
 - name: Say whether a host may be rebooted
   steelyard.stack.redis_cluster:
     operation: ok_to_stop
@@ -146,7 +147,7 @@ nodes:
   returned: O(operation=read), O(operation=health)
   sample: eJyLjgUAARUAuQ==
 members:
-  description: The instances, as people read them.
+  description: The instances, and the Sentinels, as people read them.
   type: list
   elements: dict
   returned: O(operation=read), O(operation=health)
@@ -158,6 +159,11 @@ clustered:
   type: bool
   returned: O(operation=read), O(operation=health)
   sample: true
+primary:
+  description: Who leads; empty where that is not known. Of clusters of mode C(replication).
+  type: str
+  returned: O(operation=read), O(operation=health)
+  sample: redis1:6379
 unfinished:
   description: The settings that a killed run left from this host; V(put_back) puts them back.
   type: list
@@ -216,7 +222,6 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.cluster import LOOP_ARGUMENTS, do_steps
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import (
     GateNotPassed,
@@ -225,14 +230,10 @@ from ansible_collections.steelyard.stack.plugins.module_utils.errors import (
     SteelyardError,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.lease import working_lease
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.access import opened
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.apply import Applier
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.client import Client
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.health import judge
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.measure import measured
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import SERVICE, ClusterSpec, Secrets
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import Node
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.modes import mode_of
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import require_library
 from ansible_collections.steelyard.stack.plugins.module_utils.undo import UndoNotes
 
@@ -249,9 +250,11 @@ ARGUMENTS: dict[str, Any] = {
     "repair": {"type": "bool", "default": False},
     "confirm": {"type": "str", "default": ""},
     "rebalance": {"type": "bool", "default": True},
+    "switchover_to": {"type": "str", "default": ""},
     "upgrading": {"type": "bool", "default": False},
     "member": {"type": "str", "default": ""},
     "required": {"type": "bool", "default": True},
+    "within": {"type": "str", "default": "0s"},
     "interpreter": {"type": "str", "default": "/opt/steelyard/client/bin/python"},
 }
 
@@ -274,11 +277,12 @@ def answer(params: dict[str, Any], dry: bool, notes: UndoNotes | None = None) ->
         return {"changed": bool(plan.steps), "applied": [], "remaining": [s.id for s in plan.steps]}
     if operation not in ("read", "apply", "put_back", "health"):
         raise Refused("this operation is the action's", operation, "use it as a task of a playbook")
+    mode = mode_of(wanted)
     require_library()
     secrets = Secrets.from_dict(unpack(params["payload"])[0] if params["payload"] else params["secrets"])
-    with opened(wanted, secrets) as client:
+    with mode.opened(wanted, secrets) as client:
         if operation == "read":
-            found = observed(measured(client, wanted, client.read()))
+            found = mode.shown(wanted, mode.read(client, wanted, True))
             return {"changed": False, **found, "unfinished": left_behind(wanted, notes)}
         if operation == "health":
             return health(client, wanted, params["required"])
@@ -289,55 +293,35 @@ def answer(params: dict[str, Any], dry: bool, notes: UndoNotes | None = None) ->
         return apply(client, wanted, params, notes)
 
 
-def observed(nodes: tuple[Node, ...]) -> dict[str, Any]:
-    """Return what the nodes show: for programs as one text, since each one's view of all others is long."""
-    names = {n.id: n.name for n in nodes if n.answers}
-    return {
-        "nodes": pack(n.as_dict() for n in nodes),
-        "members": [_as_people_read_it(n, names) for n in nodes],
-        "clustered": any(n.answers and (n.known_nodes > 1 or (n.myself and n.myself.slots)) for n in nodes),
-    }
-
-
-def _as_people_read_it(node: Node, names: dict[str, str]) -> dict[str, Any]:
-    mine = node.myself
-    kept = ("name", "role", "keys", "used_memory", "version", "error")
-    return {
-        **{key: getattr(node, key) for key in kept},
-        "of": names.get(mine.master_id, mine.master_id) if mine else "",
-        "slots": sum(last - first + 1 for first, last in mine.slots) if mine else 0,
-        "state": node.cluster_state,
-    }
-
-
 def left_behind(wanted: ClusterSpec, notes: UndoNotes) -> list[str]:
     """Return what undo notes of this host say of the cluster."""
     return [note.what for note in notes.list(f"redis-{wanted.name}-")]
 
 
-def health(client: Client, wanted: ClusterSpec, required: bool) -> dict[str, Any]:
+def health(client: Any, wanted: ClusterSpec, required: bool) -> dict[str, Any]:
     """Return the verdict over the whole cluster; raises GateNotPassed where that is not good."""
-    nodes = client.read()
-    verdict = judge(wanted, nodes)
+    mode = mode_of(wanted)
+    seen = mode.read(client, wanted, False)
+    verdict = mode.judge(wanted, seen)
     if required and not verdict.ok:
         remedy = "; ".join(dict.fromkeys(f.remedy for f in verdict.findings if f.severity == "bad" and f.remedy))
         raise GateNotPassed(f"{wanted.name} is well", verdict.why_not, remedy, SERVICE)
-    return {"changed": False, **observed(nodes), "verdict": verdict.as_dict(), "summary": verdict.as_table()}
+    return {"changed": False, **mode.shown(wanted, seen), "verdict": verdict.as_dict(), "summary": verdict.as_table()}
 
 
 def put_back(
-    client: Client, wanted: ClusterSpec, params: dict[str, Any], notes: UndoNotes, dry: bool
+    client: Any, wanted: ClusterSpec, params: dict[str, Any], notes: UndoNotes, dry: bool
 ) -> dict[str, Any]:  # fmt: skip
     """Put back what a killed run left; raises Locked."""
     found = left_behind(wanted, notes)
     if dry or not found:
         return {"changed": bool(found), "silent": []}
     with working_lease(SERVICE, params["lease"]):
-        silent = Applier(client, wanted, notes=notes).put_back()
+        silent = mode_of(wanted).applier(client, wanted, notes=notes).put_back()
     return {"changed": len(left_behind(wanted, notes)) < len(found), "silent": silent}
 
 
-def apply(client: Client, wanted: ClusterSpec, params: dict[str, Any], notes: UndoNotes) -> dict[str, Any]:
+def apply(client: Any, wanted: ClusterSpec, params: dict[str, Any], notes: UndoNotes) -> dict[str, Any]:
     """Do steps until the budget is used up; raises SteelyardError.
 
     Temporary settings stay while this run goes on with its next call: a replica that finds itself free between two
@@ -346,7 +330,7 @@ def apply(client: Client, wanted: ClusterSpec, params: dict[str, Any], notes: Un
     """
     plan = Plan.from_summary(params["plan"])
     with working_lease(SERVICE, params["lease"]) as lease:
-        applier = Applier(client, wanted, (), plan.steps, params["waited"], notes=notes)
+        applier = mode_of(wanted).applier(client, wanted, plan.steps, params["waited"], notes)
         try:
             work = do_steps(plan.steps, applier.execute, budget=params["budget"], renew=lease.renew)
         except Locked:

@@ -21,23 +21,10 @@ description:
     lines of its journal.
 author:
   - Steelyard authors (@steelyard)
-attributes:
-  check_mode:
-    description: The plan is made and shown, nothing is changed.
-    support: full
-  diff_mode:
-    description: The plan, and each file; secrets are masked. It is the same text in check mode.
-    support: full
-  idempotent:
-    description: Without a difference nothing is done, and nothing is restarted.
-    support: full
+extends_documentation_fragment:
+  - steelyard.stack.instances
+  - steelyard.stack.loop
 options:
-  operation:
-    description:
-      - V(read) returns what is there and the plan, V(apply) does the plan, V(health) judges the host.
-    type: str
-    choices: [read, apply, health]
-    default: apply
   instances:
     description:
       - The servers that the inventory places on this host, from the lookup P(steelyard.stack.wanted#lookup).
@@ -76,10 +63,6 @@ options:
         default: redis-server
       version: {description: The version that is wanted; empty takes any., type: str, default: ""}
       hold: {description: Whether the distribution's upgrades leave it alone., type: bool, default: true}
-  host:
-    description: Inventory name of the host; the action fills it in.
-    type: str
-    default: ""
   facts:
     description: What the inventory says of the host.
     type: dict
@@ -95,52 +78,11 @@ options:
     description: Limit of each server's unit, such as V(3gb); V(auto) follows from its maxmemory, V(0) is no limit.
     type: str
     default: "0"
-  remove:
-    description: Stop and remove what the inventory does not place on this host, or calls leaving.
-    type: bool
-    default: false
   data:
     description: With O(remove=true), whether data is set aside under another name or removed.
     type: str
     choices: [keep, remove]
     default: keep
-  restart:
-    description: V(needed) restarts what runs with other settings than the wanted ones, one after the other.
-    type: str
-    choices: [never, needed]
-    default: never
-  ports:
-    description: Restart only these; all when empty.
-    type: list
-    elements: int
-    default: []
-  started_before:
-    description: With O(restart=needed), also restart what started before this time (seconds since 1970).
-    type: float
-    default: 0
-  payload:
-    description: What holds secrets, as one text that hides them; the action fills it in.
-    type: str
-    default: ""
-  plan:
-    description: The steps to do; the action fills it in.
-    type: dict
-    default: {}
-  budget:
-    description: Seconds after which no further step is begun; the action fills it in.
-    type: float
-    default: 10
-  waited:
-    description: Seconds that the first step has been under way in earlier calls; the action fills it in.
-    type: float
-    default: 0
-  lease:
-    description: The run that calls; the action fills it in.
-    type: dict
-    suboptions:
-      cluster: {description: Name of the cluster., type: str, required: true}
-      run: {description: Id of the run., type: str, required: true}
-      token: {description: Token of the lease., type: int}
 """
 
 EXAMPLES = r"""
@@ -232,29 +174,24 @@ summary:
   sample: ""
 """
 
-import time
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app.claim import (
-    PATIENCE,
-    WAITING,
-    claimed,
-    require_patience,
-)
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import unpack
-from ansible_collections.steelyard.stack.plugins.module_utils.cluster import LOOP_ARGUMENTS, do_steps
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.health import Verdict
 from ansible_collections.steelyard.stack.plugins.module_utils.host.facts import gather
+from ansible_collections.steelyard.stack.plugins.module_utils.instances.module import INSTANCES_ARGUMENTS, HostWork
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
-from ansible_collections.steelyard.stack.plugins.module_utils.redis import instances_apply as work
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_health import judge
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_model import Wish
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_plan import restart_reasons, unplaced
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_remove import CLAIM
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_state import Seen
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_wanted import SYSCTLS, wish_of
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances import apply as work
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances.health import judge
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances.model import Wish
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances.plan import restart_reasons, unplaced
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances.remove import GROUND
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances.state import Seen
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances.wanted import SYSCTLS, wish_of
 
 PACKAGE: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "choices": ["redis-server", "redis", "valkey-server"], "default": "redis-server"},
@@ -270,118 +207,57 @@ FACTS: dict[str, dict[str, Any]] = {
     "tier": {"type": "str", "default": ""},
 }
 ARGUMENTS: dict[str, Any] = {
-    **LOOP_ARGUMENTS,
-    "operation": {"type": "str", "choices": ["read", "apply", "health"], "default": "apply"},
+    **INSTANCES_ARGUMENTS,
     "instances": {"type": "list", "elements": "dict", "default": []},
     "sentinels": {"type": "list", "elements": "dict", "default": []},
     "clusters": {"type": "list", "elements": "dict", "default": []},
     "secrets": {"type": "dict", "default": {}, "no_log": True},
     "primaries": {"type": "dict", "default": {}},
     "package": {"type": "dict", "default": {}, "options": PACKAGE},
-    "host": {"type": "str", "default": ""},
     "facts": {"type": "dict", "default": {}, "options": FACTS},
     "memory_max": {"type": "str", "default": "0"},
-    "remove": {"type": "bool", "default": False},
     "data": {"type": "str", "choices": ["keep", "remove"], "default": "keep"},
-    "restart": {"type": "str", "choices": ["never", "needed"], "default": "never"},
-    "ports": {"type": "list", "elements": "int", "default": []},
-    "started_before": {"type": "float", "default": 0},
-    "payload": {"type": "str", "default": "", "no_log": True},
 }
 
 
-def with_payload(params: dict[str, Any]) -> dict[str, Any]:
+def with_payload(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments with what the action packed, because it holds secrets."""
-    return {**params, **unpack(params["payload"])[0]} if params["payload"] else params
+    return {**params, **(unpack(params["payload"])[0] if params["payload"] else {})}
 
 
-def observed(seen: Seen, wish: Wish, params: dict[str, Any]) -> dict[str, Any]:
-    """Return what every operation tells of the host."""
-    reasons = {one.key: list(restart_reasons(seen, wish, one)) for one in wish.placed}
-    package = {"name": wish.package.name, "installed": seen.package, "quiet": seen.quiet}
-    return {
-        "seen": [seen.ones[key].as_dict() for key in sorted(seen.ones)],
-        "restart_needed": {key: why for key, why in reasons.items() if why},
-        "unplaced": list(unplaced(seen, wish)),
-        "package": {**package, "wanted": (params["package"] or {}).get("version", "")},
-    }
+class RedisWork(HostWork[Wish, Seen]):
+    """One call of this module."""
 
+    GROUND = GROUND
 
-def read(wish: Wish, params: dict[str, Any]) -> dict[str, Any]:
-    """Return what is there and the plan; in check mode and for the action this is all that happens."""
-    seen, plan = work.read(wish)
-    file_diffs = work.diffs(seen, wish, plan)[1:]
-    return {"changed": False, "plan": plan.summary(), "file_diffs": file_diffs, **observed(seen, wish, params)}
+    def look(self) -> tuple[Seen, Plan]:
+        return work.read(self.wish)
 
+    def diffs(self, seen: Seen, plan: Plan) -> list[dict[str, str]]:
+        return work.diffs(seen, self.wish, plan)
 
-def apply(wish: Wish, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Do the given steps, or, called without the action, all of them; one run at a time."""
-    given = Plan.from_summary(params["plan"]) if params["plan"] else None
-    if check_mode:
-        return planned(wish, params, given)
-    begun = time.monotonic()
-    with claimed((params["lease"] or {}).get("run", ""), params["budget"], CLAIM) as claim:
-        if claim is None:
-            require_patience(params["waited"] if given else PATIENCE, CLAIM)
-            rest = [s.id for s in given.steps] if given else []
-            return {"changed": False, "applied": [], "remaining": rest, "progress": WAITING}
-        now = time.monotonic()
-        executor = work.Executor(wish, waited=claim.working(params["waited"], now))
-        return do(executor, params, given, params["budget"] - (now - begun))
+    def executor(self, waited: float, _hold: tuple[int, ...]) -> work.Executor:
+        return work.Executor(self.wish, waited)
 
+    def judge(self, seen: Seen) -> Verdict:
+        return judge(seen, self.wish)
 
-def planned(wish: Wish, params: dict[str, Any], given: Plan | None) -> dict[str, Any]:
-    """Return what would be done."""
-    seen, fresh = work.read(wish)
-    fresh.require_allowed()
-    plan = given or fresh
-    return {
-        "changed": bool(plan.steps), "plan": plan.summary(), "applied": [], "remaining": [s.id for s in plan.steps],
-        "diff": work.diffs(seen, wish, plan), **observed(seen, wish, params),
-    }  # fmt: skip
-
-
-def do(executor: work.Executor, params: dict[str, Any], given: Plan | None, budget: float) -> dict[str, Any]:
-    """Do the steps while the host is ours."""
-    wish = executor.wish
-    if given is None:
-        fresh = work.read(wish)[1]
-        fresh.require_allowed()
-        given = fresh
-    if not given.steps:
-        return planned(wish, params, given)
-    try:
-        done = do_steps(given.steps, executor.execute, budget=budget)
-    except SteelyardError as err:
-        rest = [s.id for s in given.steps if s.id not in executor.done]
-        partly = {"changed": bool(executor.done), "applied": executor.done, "remaining": rest}
-        return {"failed": True, "msg": str(err), **err.details, **partly}
-    result = done.as_dict()
-    if not done.remaining:
-        result.update(observed(work.read(wish)[0], wish, params))
-    return result
-
-
-def health(wish: Wish, params: dict[str, Any]) -> dict[str, Any]:
-    """Return the verdict over this host's servers and Sentinels."""
-    seen, _plan = work.read(wish)
-    verdict = judge(seen, wish)
-    told = {"verdict": verdict.as_dict(), "summary": verdict.as_table()}
-    return {"changed": False, **told, **observed(seen, wish, params)}
+    def observed(self, seen: Seen) -> dict[str, Any]:
+        reasons = {one.key: list(restart_reasons(seen, self.wish, one)) for one in self.wish.placed}
+        package = {"name": self.wish.package.name, "installed": seen.package, "quiet": seen.quiet}
+        return {
+            "seen": [seen.ones[key].as_dict() for key in sorted(seen.ones)],
+            "restart_needed": {key: why for key, why in reasons.items() if why},
+            "unplaced": list(unplaced(seen, self.wish)),
+            "package": {**package, "wanted": (self.params["package"] or {}).get("version", "")},
+        }
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         params = with_payload(module.params)
-        wish = wish_of(params, gather(sysctls=SYSCTLS))
-        operation = params["operation"]
-        if operation == "read":
-            result = read(wish, params)
-        elif operation == "health":
-            result = health(wish, params)
-        else:
-            result = apply(wish, params, module.check_mode)
+        result = RedisWork(wish_of(params, gather(sysctls=SYSCTLS)), params).run(module.check_mode)
     except SteelyardError as err:
         module.fail_json(msg=str(err), **err.details)
     if result.pop("failed", False):

@@ -30,6 +30,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model im
     Group,
     Inventory,
 )
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory.rehearsal import CONNECTION
 from ansible_collections.steelyard.stack.plugins.module_utils.services import SERVICES
 
 try:  # where a value was written; a hint for the reader, so it may be missing
@@ -65,10 +66,12 @@ def inventory_from_vars(task_vars: Mapping[str, Any]) -> Inventory:
     sources: dict[str, dict[str, str]] = {}
     failures: dict[str, tuple[Failure, ...]] = {}
     secrets: dict[str, dict[str, str]] = {}
+    reached: dict[str, dict[str, Any]] = {}
     for name, groups in _group_names(task_vars):
         one = reader.host(name)
         names[name] = one.stated
         sources[name] = {n: reader.source(one.raw[n]) for n in one.stated if is_read(n)}
+        reached[name] = {n: plain(one.raw[n]) for n in one.stated if CONNECTION.match(n)}
         made = {n: one.make(n) for n in sorted(one.stated) if is_read(n)}
         failures[name] = tuple(f for _value, failed in made.values() for f in failed)
         variables = {n: value for n, (value, _failed) in made.items()}
@@ -85,6 +88,7 @@ def inventory_from_vars(task_vars: Mapping[str, Any]) -> Inventory:
         groups=_group_tree(task_vars),
         limit=str(task_vars.get("ansible_limit") or ""),
         selected=_selected(task_vars),
+        reached=reached,
     )
 
 

@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import Source
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory.rehearsal import CONNECTION
 from ansible_collections.steelyard.stack.plugins.plugin_utils.journal import LAB_MARKER
 
 FOLDER = ".lab"
@@ -33,6 +36,7 @@ def source_at(path: Path) -> Source:
         lab=str(marker.get("lab") or folder.name) if marker else "",
         stands_for=_folder(Path(stands_for)) if stands_for else "",
         addresses={str(k): str(v) for k, v in dict(marker.get("addresses") or {}).items()},
+        reached=_reached(folder) if marker else {},
     )
 
 
@@ -45,6 +49,15 @@ def labs_of(sources: Iterable[Source]) -> tuple[Source, ...]:
         source_at(marker.parent) for folder in sorted(folders) for marker in sorted(folder.glob(f"*/{LAB_MARKER}"))
     ]
     return tuple(overlay for overlay in found if overlay.stands_for in real)
+
+
+def _reached(overlay: Path) -> dict[str, dict[str, Any]]:
+    """Return, by stand-in, the variables of an overlay that decide how it is reached."""
+    found = {}
+    for path in sorted((overlay / "host_vars").glob("*.yml")):
+        stated = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        found[path.stem] = {str(name): value for name, value in stated.items() if CONNECTION.match(str(name))}
+    return found
 
 
 def _marker(folder: Path) -> dict[str, Any]:

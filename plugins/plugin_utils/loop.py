@@ -28,6 +28,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.plugin_utils import journal, run
 from ansible_collections.steelyard.stack.plugins.plugin_utils.action import SteelyardAction, failure
 from ansible_collections.steelyard.stack.plugins.plugin_utils.progress import Progress
+from ansible_collections.steelyard.stack.plugins.plugin_utils.refuse import refused_plan
 from ansible_collections.steelyard.stack.plugins.plugin_utils.results import show_once, write_result
 
 BUDGET = 10.0
@@ -127,6 +128,17 @@ class ClusterAction(SteelyardAction):
     def show_plan(self, plan: Plan, task_vars: Mapping[str, Any]) -> None:
         """Print the plan's table once, from the first host of the play."""
         show_once(display, task_vars, plan.as_table())
+
+    def tell_plan(self, plan: Plan, show: bool, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the result of a task that made a plan, printed where asked for. Refusals are always, and fail."""
+        if plan.refusals or show:
+            self.show_plan(plan, task_vars)
+        result = {"changed": bool(plan.steps), "plan": plan.summary(), "diff": plan.as_diff()}
+        if not plan.refusals:
+            return self.finish(result, task_vars)
+        refused = refused_plan(plan, task_vars)
+        self.finish({**result, **refused}, task_vars)
+        return refused
 
     def finish(self, result: dict[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """Write the result where the command reads it, if it asked for that, and return it."""

@@ -27,6 +27,7 @@ HELP = {
     "inventory": "the inventory's folder or file",
     "host": "host names, after the inventory",
     "name": "the lab's name, where it is not that of the inventory's folder",
+    "also": "a further inventory file, as another -i of Ansible; may be repeated",
     "vault_id": "vault identity, as Ansible takes it; may be repeated",
     "vault_password_file": "file with the vault's password; may be repeated",
     "ask_vault_password": "ask for the vault's password",
@@ -46,9 +47,9 @@ def _help(*names: str, **own: str) -> dict[str, str]:
     help=_help(
         "inventory",
         "name",
+        "also",
         *VAULT,
         "ask_vault_password",
-        also="a further inventory file, as another -i of Ansible; may be repeated",
         memory="memory for all stand-ins together, e.g. 4gb",
     ),
 )
@@ -74,8 +75,7 @@ def up(
     """
     vault = VaultOptions(tuple(vault_id or ()), tuple(vault_password_file or ()), ask_vault_password)
     found = lab.find_lab(inventory, name or None)
-    further = tuple(Path(source) for source in also or ())
-    result = bring_up.up(found, vault, parse_size(memory, "--memory") if memory else None, further)
+    result = bring_up.up(found, vault, parse_size(memory, "--memory") if memory else None, _paths(also))
     state = "is up" if result.changed else "was up already, nothing changed"
     console.say(f"Lab {found.name} {state}: {len(result.plan.stand_ins)} stand-ins on {result.plan.subnet}.")
     given = shlex.quote(inventory) + (f" --name {shlex.quote(name)}" if name else "")
@@ -141,9 +141,9 @@ def _clean_cache(found: Lab, everything: bool) -> list[str]:
 
 @task(
     positional=["inventory"],
-    iterable=VAULT,
+    iterable=["also", *VAULT],
     auto_shortflags=False,
-    help=_help("inventory", "name", "json", *VAULT, "ask_vault_password"),
+    help=_help("inventory", "name", "also", "json", *VAULT, "ask_vault_password"),
 )
 def status(
     _context: Any,
@@ -153,16 +153,18 @@ def status(
     vault_id: Sequence[str] | None = None,
     vault_password_file: Sequence[str] | None = None,
     ask_vault_password: bool = False,
+    also: Sequence[str] | None = None,
 ) -> None:
     """Show a lab's stand-ins: host, address, groups, memory, CPUs, release and state.
 
     For example:
       steelyard lab status inventories/market
       steelyard lab status inventories/market --json
+      steelyard lab status inventories/market --also more-hosts.yml
     """
     found = lab.find_lab(inventory, name or None)
     vault = VaultOptions(tuple(vault_id or ()), tuple(vault_password_file or ()), ask_vault_password)
-    rows = status_rows(read_inventory(found.inventory, vault), found.seen(), found.cuts())
+    rows = status_rows(read_inventory(found.inventory, vault, _paths(also)), found.seen(), found.cuts())
     if json:
         console.as_json({"lab": found.name, "overlay": str(found.place.folder), "hosts": rows})
         return
@@ -325,6 +327,10 @@ def _change_cuts(found: Lab, cuts: faults.Cuts) -> None:
         console.say(f"cut: {host} from everything")
     if not cuts.pairs and not cuts.isolated:
         console.say("No cuts.")
+
+
+def _paths(sources: Sequence[str] | None) -> tuple[Path, ...]:
+    return tuple(Path(source) for source in sources or ())
 
 
 def _short(path: Path) -> str:

@@ -46,3 +46,21 @@ def spare(fleet: Rehearsal) -> Iterator[Rehearsal]:
     fleet.lab("down", "api3").ok()
     fleet.drop_host("api", "api3")
     fleet.lab("up").ok()
+
+
+@pytest.fixture(scope="session")
+def data_lab() -> Iterator[Rehearsal]:
+    """Three hosts for Redis in a lab of their own, without anything installed yet."""
+    name = os.environ.get("STEELYARD_TEST_DATA_LAB", "data")
+    lab = Rehearsal(name, ROOT / "tests" / "integration" / "inventories" / "data")
+    lab.lab("up").ok()
+    yield lab
+    if not os.environ.get("STEELYARD_KEEP_LAB"):
+        lab.lab("down").ok()
+
+
+@pytest.fixture(scope="session")
+def data(data_lab: Rehearsal) -> Rehearsal:
+    """These hosts with a Redis Cluster and a cache, built by site.yml."""
+    data_lab.play("site").ok()
+    return data_lab

@@ -11,13 +11,13 @@ from support import redis_servers
 from support.redis_servers import PASSWORD
 from support.redis_world import World, world
 
-from ansible_collections.steelyard.stack.plugins.action.redis_cluster import nodes_of
-from ansible_collections.steelyard.stack.plugins.module_utils.app.payload import pack
+from ansible_collections.steelyard.stack.plugins.action.redis_cluster import seen_of
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed
+from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.health import ok_to_stop
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.health import ok_to_stop
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan import make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ADMIN, ClusterSpec
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan import make_plan
 from ansible_collections.steelyard.stack.plugins.modules import redis_cluster
 
 pytestmark = [pytest.mark.redis_local, pytest.mark.timeout(300)]
@@ -56,7 +56,7 @@ class Calls:
         return redis_cluster.answer({**defaults, **given}, False, self.notes)
 
     def plan(self) -> Plan:
-        return make_plan(self.wanted, nodes_of(self.ask("read"), self.wanted))
+        return make_plan(self.wanted, seen_of(self.ask("read"), self.wanted))
 
     def converge(self, budget: float = 10.0) -> list[str]:
         """Plan, do it, and plan again: nothing is left. Returns what was done."""
@@ -79,7 +79,7 @@ def test_created_grown_and_judged() -> None:
         assert first.converge() == ["create/test"]
         assert first.ask("health")["verdict"] == {"ok": True, "findings": []}
         made.fill(KEYS)
-        nodes = nodes_of(first.ask("read"), first.wanted)
+        nodes = seen_of(first.ask("read"), first.wanted)
         assert sum(sum(n.slot_keys.values()) for n in nodes) == KEYS
         assert all(80 * KEYS / 3 < sum(n.slot_bytes.values()) < 400 * KEYS / 3 for n in nodes[:3])
 
@@ -89,7 +89,7 @@ def test_created_grown_and_judged() -> None:
         verdict = silent.ask("health")["verdict"]
         assert verdict["ok"], verdict
 
-        nodes = nodes_of(silent.ask("read"), silent.wanted)
+        nodes = seen_of(silent.ask("read"), silent.wanted)
         leads = next(n for n in nodes if n.answers and n.role == "master")
         follows = next(n for n in nodes if n.answers and n.role == "replica")
         assert not ok_to_stop(silent.wanted, nodes, leads.name).ok

@@ -10,7 +10,7 @@ from support.redis_clients import clients
 from support.redis_world import Engine, World, step, world
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.pace import Limits
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.pace import Limits
 
 pytestmark = [pytest.mark.redis_local, pytest.mark.timeout(300)]
 KEYS = 30_000

@@ -10,9 +10,9 @@ from support import redis_servers
 from support.redis_clients import clients
 from support.redis_world import World, world
 
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.apply import Applier
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.apply import Applier
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan import make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan import make_plan
 
 pytestmark = [pytest.mark.redis_local, pytest.mark.timeout(300)]
 KEYS = 20_000

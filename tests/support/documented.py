@@ -23,3 +23,24 @@ def documentation(module: str, block: str = "DOCUMENTATION") -> Any:
             assert not twice, f"{module} documents {twice} itself, and takes it from {name}"
             found[part] = {**found.get(part, {}), **entries}
     return found
+
+
+def spec_of(documented: dict[str, Any]) -> dict[str, Any]:
+    """Return the argument spec that documented options describe."""
+    found: dict[str, Any] = {}
+    for name, option in documented.items():
+        found[name] = {k: option[k] for k in ("type", "elements", "choices", "required", "default") if k in option}
+        if "suboptions" in option:
+            found[name]["options"] = spec_of(option["suboptions"])
+    return found
+
+
+def without_no_log(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return an argument spec without what documentation does not say."""
+    return {
+        name: {
+            **{k: v for k, v in option.items() if k not in ("no_log", "options")},
+            **({"options": without_no_log(option["options"])} if "options" in option else {}),
+        }
+        for name, option in spec.items()
+    }

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.answers import MASTER, REPLICA
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node, Peer
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec, Instance
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import MASTER, REPLICA, Node, Peer
 
 STATES = ("leaving", "maintenance")
 FIELDS = ("keys", "used_memory", "maxmemory", "offset", "version", "server", "slot_keys", "slot_bytes",

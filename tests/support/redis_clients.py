@@ -1,4 +1,5 @@
-"""Real clients of a Redis Cluster, in a process of their own, that count what they were promised.
+"""Real clients of a Redis Cluster, or of a primary that Sentinels name, in a process of their own, that count what they
+were promised.
 
     with clients(port) as load:
         ...                       # the cluster is changed meanwhile
@@ -22,9 +23,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.cluster import PRIMARY, ClusterNode
+from redis.sentinel import Sentinel
 from support.redis_servers import LOOPBACK, PASSWORD, USER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,13 +65,17 @@ class Load:
 
 @contextlib.contextmanager
 def clients(
-    port: int, *, rate: float = 400, threads: int = 2, filled: int = 0, address: str = LOOPBACK
-) -> Iterator[Load]:
-    """Clients around a block: `rate` calls a second in all; they also read the keys of `fill` (`key:%09d`)."""
-    words = [address, str(port), str(rate), str(threads), str(filled)]
+    port: int, *, rate: float = 400, threads: int = 2, filled: int = 0, address: str = LOOPBACK, watched: str = "",
+    user: str = USER, password: str = PASSWORD,
+) -> Iterator[Load]:  # fmt: skip
+    """Clients around a block: `rate` calls a second in all; they also read the keys of `fill` (`key:%09d`).
+
+    `watched` is the name of a replicated cluster: at `port` is one of its Sentinels then.
+    """
+    words = [address, str(port), str(rate), str(threads), str(filled), user, watched]
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__)), *words], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "REDIS_PASSWORD": PASSWORD, "PYTHONPATH": str(ROOT / "tests")},
+        env={**os.environ, "REDIS_PASSWORD": password, "PYTHONPATH": str(ROOT / "tests")},
     )  # fmt: skip
     assert process.stdout is not None
     process.stdout.readline()  # they are connected
@@ -94,20 +101,45 @@ class Cluster(redis.RedisCluster):
         return found
 
 
+def cluster_at(place: tuple[str, int], user: str) -> Any:
+    """A client of a Redis Cluster."""
+    # A MOVED tells of one slot; asking for all of them anew is what would be measured.
+    return Cluster(host=place[0], port=place[1], username=user, password=os.environ["REDIS_PASSWORD"],
+                   socket_timeout=10, reinitialize_steps=0)  # fmt: skip
+
+
+class Primary(redis.Redis):
+    """redis-py's client, which calls once more when it was sent away, and no more than that.
+
+    The library's own retry, up to 8.1.0, connects to the same server again, and asks no Sentinel.
+    """
+
+    def execute_command(self, *args, **options):  # type: ignore[no-untyped-def]
+        try:
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except redis.ConnectionError:
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+
+def primary_of(place: tuple[str, int], user: str, name: str) -> Any:
+    """A client of the primary that Sentinels name."""
+    sign = {"username": user, "password": os.environ["REDIS_PASSWORD"], "socket_timeout": 5}
+    library: Any = Sentinel
+    asked = library([place], sentinel_kwargs=sign, **sign)
+    known = [place, *((s["ip"], s["port"]) for s in asked.sentinels[0].sentinel_sentinels(name))]
+    return library(known, sentinel_kwargs=sign, **sign).master_for(name, redis_class=Primary)
+
+
 class Client(threading.Thread):
     """One of them: writes keys of its own, each once, and reads others."""
 
-    def __init__(self, number: int, pause: float, filled: int, stop: threading.Event, place: tuple[str, int]) -> None:
+    def __init__(
+        self, number: int, pause: float, filled: int, stop: threading.Event, place: tuple[str, int], user: str,
+        watched: str,
+    ) -> None:  # fmt: skip
         super().__init__(daemon=True)
         self.number, self.pause, self.filled, self.stop = number, pause, filled, stop
-        self.redis = Cluster(
-            host=place[0],
-            port=place[1],
-            username=USER,
-            password=os.environ["REDIS_PASSWORD"],
-            socket_timeout=10,
-            reinitialize_steps=0,  # a MOVED tells of one slot; asking for all of them anew is what would be measured
-        )
+        self.redis = primary_of(place, user, watched) if watched else cluster_at(place, user)
         self.random = random.Random(number)
         self.acknowledged: list[str] = []
         self.times: list[float] = []
@@ -143,17 +175,18 @@ class Client(threading.Thread):
         lost = []
         for start in range(0, len(self.acknowledged), 500):
             part = self.acknowledged[start : start + 500]
-            found = self.redis.mget_nonatomic(part)
+            found = getattr(self.redis, "mget_nonatomic", self.redis.mget)(part)
             lost += [n for n, value in zip(part, found, strict=True) if value != n.encode()]
         return lost
 
 
-def main(address: str, port: str, rate: str, threads: str, filled: str) -> None:
+def main(address: str, port: str, rate: str, threads: str, filled: str, user: str = USER, watched: str = "") -> None:
     """Run until SIGTERM, then read everything back and print what was counted."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     pause = int(threads) / float(rate)
-    workers = [Client(n, pause, int(filled), stop, (address, int(port))) for n in range(int(threads))]
+    place = (address, int(port))
+    workers = [Client(n, pause, int(filled), stop, place, user, watched) for n in range(int(threads))]
     begun = time.monotonic()
     for worker in workers:
         worker.start()

@@ -8,8 +8,8 @@ from typing import Any
 
 from support.redis_cases import name_of, seen_of
 
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import Node
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import ErrorReply, NoAnswer
 
 WANDERING = "cluster-allow-replica-migration"

@@ -7,17 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import SeenFile
-from ansible_collections.steelyard.stack.plugins.module_utils.redis import config, unit_files
-from ansible_collections.steelyard.stack.plugins.module_utils.redis import instances_compare as compare
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_model import (
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import config
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances import compare, unit_files
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances.model import (
     One,
     Server,
     Watcher,
     Wish,
     package_named,
 )
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances_state import Note, Seen, SeenOne
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.machine_start import directives
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances.start import directives
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.instances.state import Note, Seen, SeenOne
 
 PACKAGE = package_named("redis-server")
 USERS = (

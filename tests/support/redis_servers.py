@@ -105,9 +105,8 @@ class Server:
         """Its configuration file; it holds a password and is private."""
         return self.directory / "redis.conf"
 
-    def start(self) -> None:
-        """Start it and wait until it listens."""
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def text(self) -> str:
+        """Its configuration."""
         text = CONFIG.format(
             port=self.port, address=self.address, directory=self.directory, user=USER, password=PASSWORD,
             digest=hashlib.sha256(PASSWORD.encode()).hexdigest(), cluster="yes" if self.cluster else "no",
@@ -115,9 +114,22 @@ class Server:
         )  # fmt: skip
         if not self.cluster:
             text = "\n".join(line for line in text.splitlines() if not line.startswith("cluster-")) + "\n"
+        return text + "\n".join(self.settings) + "\n"
+
+    def argv(self) -> list[str]:
+        """What is run."""
+        return [program(), str(self.config)]
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.config.touch(mode=0o600)
-        self.config.write_text(text + "\n".join(self.settings) + "\n", encoding="utf-8")
-        argv = [program(), str(self.config)]
+        self.config.write_text(self.text(), encoding="utf-8")
+        self.start_again()
+
+    def start_again(self) -> None:
+        """Start it with the configuration that it has, as it rewrote it, and wait until it listens."""
+        argv = self.argv()
         self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         end = time.monotonic() + 20
         while time.monotonic() < end:

@@ -17,12 +17,16 @@ from typing import Any
 from support.redis_servers import PASSWORD, USER, Server, Servers, servers
 
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Step
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.agreement import disagreement, owners, ranges
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.apply import Applier
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.client import Client
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.agreement import (
+    disagreement,
+    owners,
+    ranges,
+)
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.apply import Applier
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.pace import Limits
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import SLOTS, Node
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec, Instance
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.pace import Limits
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.state import SLOTS, Node
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import Access, Link
 from ansible_collections.steelyard.stack.plugins.module_utils.undo import UndoNotes
 from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until

@@ -6,11 +6,14 @@ import json
 import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import Iterable
 
 from support.rehearsal import Rehearsal
 
 # Everything that the app role and its module put on a host.
 LEFTOVERS = "ls -d /opt/steelyard/app /etc/steelyard/app /etc/systemd/system/app* /run/systemd/transient/app* 2>/dev/null || true"
+
+BEHIND = ("worker1", "redis1")  # what the API asks: their firewalls let its hosts in
 
 
 def get(url: str, timeout: float = 10) -> tuple[int, str]:
@@ -32,12 +35,12 @@ def members(fleet: Rehearsal, balancer: str) -> str:
     return fleet.shell(balancer, "cat /etc/nginx/steelyard/pools/api.members")
 
 
-def assert_nothing_left_behind(fleet: Rehearsal) -> None:
-    """No lease and no undo note on any balancer."""
-    for balancer in ("lb1", "lb2"):
+def assert_nothing_left_behind(fleet: Rehearsal, hosts: Iterable[str] = ("lb1", "lb2")) -> None:
+    """No lease and no undo note on any of these hosts: the balancers, unless said otherwise."""
+    for host in hosts:
         for directory in ("undo", "lease"):
             find = f"find /var/lib/steelyard/{directory} -type f ! -name '.*' 2>/dev/null || true"
-            assert fleet.shell(balancer, find).strip() == "", f"left in {directory} of {balancer}"
+            assert fleet.shell(host, find).strip() == "", f"left in {directory} of {host}"
 
 
 def assert_gone(fleet: Rehearsal, host: str) -> None:
@@ -47,14 +50,16 @@ def assert_gone(fleet: Rehearsal, host: str) -> None:
     assert fleet.shell(host, "systemctl list-units --all --plain --no-legend 'app@*' 'app*.slice'").strip() == ""
     for balancer in ("lb1", "lb2"):
         assert address not in fleet.shell(balancer, "cat /etc/nginx/steelyard/pools/*")
-    assert address not in fleet.shell("worker1", "nft list ruleset")
+    for host_behind in BEHIND:
+        assert address not in fleet.shell(host_behind, "nft list ruleset"), host_behind
     assert_nothing_left_behind(fleet)
 
 
 def assert_member(fleet: Rehearsal, host: str) -> None:
-    """The balancer has the host in its pool and the workers' firewall lets it in."""
+    """The balancer has the host in its pool, and the firewalls of workers and Redis let it in."""
     address = fleet.address(host)
     for balancer in ("lb1", "lb2"):
         assert f"{address}:8000" in fleet.shell(balancer, "cat /etc/nginx/steelyard/pools/api.members")
-    assert address in fleet.shell("worker1", "nft list ruleset")
+    for host_behind in BEHIND:
+        assert address in fleet.shell(host_behind, "nft list ruleset"), host_behind
     assert_nothing_left_behind(fleet)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,15 +30,26 @@ EVERYWHERE: dict[str, Any] = {
     "app_classes": CLASSES,
     "nginx_pools": {"api": {"class": "api"}},
     "nginx_sites": {"market": {"listen": [80], "pool": "api"}},
-}
-GROUP_OF = {"lb": "load_balancers", "api": "api", "worker": "workers"}
+    "redis_clusters": {
+        "sessions": {
+            "mode": "cluster", "ports": [7000], "replicas": 0, "admin_password": "a" * 32,
+            "replication_password": "b" * 32,
+        }
+    },
+}  # fmt: skip
+GROUP_OF = {"lb": "load_balancers", "api": "api", "worker": "workers", "redis": "redis"}
 
 
-def make_fleet(**hosts: str) -> Fleet:
-    """Return a fleet of hosts like `api1`, each with its state; the name says the group."""
+def make_fleet(more: Mapping[str, Mapping[str, Any]] | None = None, /, **hosts: str) -> Fleet:
+    """Return a fleet of hosts like `api1`, each with its state and `more` variables; the name says the group."""
     found = []
     for number, (name, state) in enumerate(hosts.items(), 10):
-        own = {"ansible_host": f"192.0.2.{number}", **EVERYWHERE, "steelyard_state": state}
+        own = {
+            "ansible_host": f"192.0.2.{number}",
+            **EVERYWHERE,
+            "steelyard_state": state,
+            **(more or {}).get(name, {}),
+        }
         found.append(Host(name, frozenset({"all", GROUP_OF[name.rstrip("0123456789")]}), own))
     return Fleet(tuple(found))
 
@@ -100,7 +111,7 @@ class World:
     def firewall_plan(self, host: str) -> Plan:
         """What the firewall of a host would change, as it is read in check mode."""
         seen = firewall_plan.Seen(self.tables[host], persisted=True)
-        return firewall_plan.make_plan(seen, self.table(host), host)
+        return firewall_plan.make_plan(seen, self.table(host), host, firewall_plan.Keep(unknown=True))
 
     def set_firewalls(self, hosts: Iterable[str], keep: bool) -> None:
         """Apply the firewall on hosts; with `keep` who leaves and is in a set stays there."""
@@ -121,8 +132,8 @@ class World:
 
 
 def as_seen_table(wanted: Table, seen: SeenTable | None, keep: bool) -> SeenTable:
-    """Return the kernel's table once the wanted one has been applied over `seen`; with `keep` as the roles apply it."""
-    kept = firewall_plan.Keep(keep, keep)
+    """Return the kernel's table once the wanted one has been applied over `seen`; with `keep` who leaves stays in it."""
+    kept = firewall_plan.Keep(keep, unknown=True)
     sets = {n: (kind, tuple(e)) for n, (kind, e) in firewall_plan.effective_sets(seen, wanted, kept).items()}
     sets |= {name: (f"{kind} . inet_service . inet_service", ()) for name, kind in EARLIER.items()}
     return SeenTable(tuple(rule.comment for rule in wanted.rules), sets, firewall_plan.CHAINS)

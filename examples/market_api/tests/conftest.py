@@ -4,13 +4,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
-import httpx
 import pytest
-from market_support import TOKEN, Running, Start, environment, eventually, free_port
+from market_support import TOKEN, Start, starter
 
 from market_api.settings import Settings
 
@@ -23,21 +20,5 @@ def _settings() -> Settings:
 @pytest.fixture(name="start")
 def _start() -> Iterator[Start]:
     """Start `python -m market_api KIND`; whatever is still running afterwards is killed."""
-    started: list[Running] = []
-
-    def start(kind: str, *arguments: str, port: int = 0, **own: str) -> Running:
-        port = port or free_port()
-        command = [sys.executable, "-m", "market_api", kind, "--port", str(port), *arguments]
-        process = subprocess.Popen(
-            command, env=environment(**own), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        running = Running(process, port)
-        started.append(running)
-        eventually(f"{kind} is ready", lambda: httpx.get(f"{running.url}/readyz").status_code == 200)
-        return running
-
-    yield start
-    for running in started:
-        if running.process.poll() is None:
-            running.process.kill()
-            running.process.communicate()
+    with starter() as start:
+        yield start

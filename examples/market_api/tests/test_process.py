@@ -14,9 +14,8 @@ import sys
 from pathlib import Path
 
 import anyio
-import httpx
 import websockets
-from market_support import AUTHORIZED, TOKEN, Running, Start, environment, eventually, free_port
+from market_support import AUTHORIZED, HTTP, TOKEN, Running, Start, environment, eventually, free_port
 
 HEAD = (
     "POST /quotes HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n"
@@ -31,8 +30,8 @@ def test_sigterm_finishes_the_request_under_way(start: Start) -> None:
         slow.sendall(HEAD.format(token=TOKEN, length=len(body)).encode() + body[:5])
         eventually("the slow request is under way", lambda: in_progress(api) == 2)
         api.process.send_signal(signal.SIGTERM)
-        eventually("not ready", lambda: httpx.get(f"{api.url}/readyz").status_code == 503)
-        answer = httpx.get(f"{api.url}/quotes")  # still served while it drains
+        eventually("not ready", lambda: HTTP.get(f"{api.url}/readyz").status_code == 503)
+        answer = HTTP.get(f"{api.url}/quotes")  # still served while it drains
         assert answer.status_code == 200
         assert answer.headers["connection"] == "close"
         eventually("the port is closed", lambda: not accepts(api.port))
@@ -49,7 +48,7 @@ def test_sigterm_finishes_the_request_under_way(start: Start) -> None:
 
 def in_progress(api: Running) -> float:
     """How many requests are being answered, the one that asks included."""
-    text = httpx.get(f"{api.url}/metrics").text
+    text = HTTP.get(f"{api.url}/metrics").text
     return float(re.findall(r"^http_requests_in_progress (\S+)$", text, re.MULTILINE)[0])
 
 
@@ -85,7 +84,7 @@ def test_a_second_sigterm_changes_nothing(start: Start) -> None:
     api = start("api", MARKET_DRAIN="500ms")
     for _ in range(3):
         api.process.send_signal(signal.SIGTERM)
-        eventually("not ready", lambda: httpx.get(f"{api.url}/readyz").status_code == 503)
+        eventually("not ready", lambda: HTTP.get(f"{api.url}/readyz").status_code == 503)
     assert api.stop()[0] == -signal.SIGTERM
 
 
@@ -93,28 +92,28 @@ def test_the_api_takes_its_quotes_from_workers_and_serves_without_them(start: St
     port = free_port()
     worker = start("worker", port=port, MARKET_TICK_INTERVAL="50ms", MARKET_SYMBOLS="AAPL:190")
     api = start("api", MARKET_FEEDS=f"{worker.url},http://127.0.0.1:{free_port()}", MARKET_FEED_INTERVAL="50ms")
-    eventually("a quote of the worker", lambda: httpx.get(f"{api.url}/quotes/AAPL").status_code == 200)
-    assert sorted(httpx.get(f"{api.url}/readyz").json()["feeds"].values()) == ["down", "up"]
+    eventually("a quote of the worker", lambda: HTTP.get(f"{api.url}/quotes/AAPL").status_code == 200)
+    assert sorted(HTTP.get(f"{api.url}/readyz").json()["feeds"].values()) == ["down", "up"]
 
     worker.process.send_signal(signal.SIGTERM)
     assert worker.stop()[0] == -signal.SIGTERM
     eventually("the feed is down", lambda: feed_states(api) == {"down"})
-    kept = httpx.get(f"{api.url}/quotes/AAPL")
-    assert (kept.status_code, httpx.get(f"{api.url}/readyz").status_code) == (200, 200)
+    kept = HTTP.get(f"{api.url}/quotes/AAPL")
+    assert (kept.status_code, HTTP.get(f"{api.url}/readyz").status_code) == (200, 200)
 
     start("worker", port=port, MARKET_TICK_INTERVAL="50ms", MARKET_SYMBOLS="AAPL:190")
-    later = lambda: httpx.get(f"{api.url}/quotes/AAPL").json()["time"] > kept.json()["time"]  # noqa: E731
+    later = lambda: HTTP.get(f"{api.url}/quotes/AAPL").json()["time"] > kept.json()["time"]  # noqa: E731
     eventually("quotes of the worker's next process", later)
 
 
 def feed_states(api: Running) -> set[str]:
-    return set(httpx.get(f"{api.url}/readyz").json()["feeds"].values())
+    return set(HTTP.get(f"{api.url}/readyz").json()["feeds"].values())
 
 
 def test_a_worker_with_another_token_is_a_feed_that_is_down(start: Start) -> None:
     worker = start("worker", MARKET_API_TOKEN="another-token-0123456789")
     api = start("api", MARKET_FEEDS=worker.url, MARKET_FEED_INTERVAL="50ms")
-    eventually("asked", lambda: 'status="401"' in httpx.get(f"{worker.url}/metrics").text)
+    eventually("asked", lambda: 'status="401"' in HTTP.get(f"{worker.url}/metrics").text)
     assert feed_states(api) == {"down"}
 
 
@@ -122,12 +121,12 @@ def test_several_processes_count_together(start: Start, tmp_path: Path) -> None:
     api = start("api", "--workers", "2", PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "metrics"))
 
     def counted() -> int:
-        text = httpx.get(f"{api.url}/metrics").text
+        text = HTTP.get(f"{api.url}/metrics").text
         found = re.findall(r'^http_requests_total\{.*path="/healthz".*\} (\S+)$', text, re.MULTILINE)
         return int(float(found[0])) if found else 0
 
     for _ in range(40):
-        assert httpx.get(f"{api.url}/healthz").status_code == 200
+        assert HTTP.get(f"{api.url}/healthz").status_code == 200
     assert counted() == 40
     api.process.send_signal(signal.SIGTERM)
     status, said = api.stop()
@@ -138,9 +137,9 @@ def test_several_processes_count_together(start: Start, tmp_path: Path) -> None:
 def test_what_the_balancer_says_of_the_client_is_believed(start: Start) -> None:
     api = start("api")
     headers = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https", "host": "market.example"}
-    found = httpx.get(f"{api.url}/whoami", headers=headers).json()
+    found = HTTP.get(f"{api.url}/whoami", headers=headers).json()
     assert (found["client"], found["scheme"], found["requested"]) == ("203.0.113.9", "https", "market.example")
-    assert "server" not in httpx.get(f"{api.url}/healthz", headers=AUTHORIZED).headers
+    assert "server" not in HTTP.get(f"{api.url}/healthz", headers=AUTHORIZED).headers
 
 
 def test_bad_settings_end_the_process_with_the_reason() -> None:

@@ -4,18 +4,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils import durable
+from ansible_collections.steelyard.stack.plugins.module_utils import claim, durable
 from ansible_collections.steelyard.stack.plugins.module_utils.app import (
-    claim,
     client,
     parse,
     releases,
@@ -24,49 +23,65 @@ from ansible_collections.steelyard.stack.plugins.module_utils.app import (
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import ROOT, Instance, Release
 from ansible_collections.steelyard.stack.plugins.module_utils.app.plan import Wish, file_changes, make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Problem, Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.command import run
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset import Transaction
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import WantedFile
-from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
+from ansible_collections.steelyard.stack.plugins.module_utils.instances import apply as instances
+from ansible_collections.steelyard.stack.plugins.module_utils.instances.apply import (
+    START_DEADLINE,
+    forget_directories,
+    forget_files,
+    forget_unit,
+    interrupted,
+    masked,
+    not_ready,
+)
+from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd import journal, show
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import (
+    CONTROL_DIR,
+    seconds,
+)
 from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
 
 SET = "app"
-START_DEADLINE = 90.0  # seconds for systemd's own part of a start, above the template's TimeoutStartSec
+GROUND = claim.Ground("/run/steelyard-app.lock", "app", "applications")
+"""Claimed by the run that works on a host's applications."""
 DOWNLOADS = f"{os.path.dirname(client.GOOD_DIR)}/download"
-_CONTROL_DIR = "/run/systemd/system.control"
-
-
-class NotReady(GateNotPassed):
-    """An instance did not get ready in time; what it was before has been put back."""
 
 
 @dataclass
-class Executor:
+class Executor(instances.Executor[Wish, Instance]):
     """Works on one host for one wish.
 
-    `archives` are local copies of releases, by id. `waited` is how long the first step has been under way in
-    earlier calls, in seconds. `hold` are files that builds keep open: the claim on the host. `killed` are the ports
-    that had to be killed because they did not stop in time, `done` the ids of the finished steps.
+    `archives` are local copies of releases, by id. `hold` are files that builds keep open: the claim on the host.
+    `killed` are the ports that had to be killed because they did not stop in time.
     """
 
-    wish: Wish
+    CORRECT = "correct the class"
+
     archives: Mapping[str, str] = field(default_factory=dict)
     python: str = releases.PYTHON
-    waited: float = 0
     hold: tuple[int, ...] = ()
     killed: list[int] = field(default_factory=list)
-    done: list[str] = field(default_factory=list)
 
-    def execute(self, step: Step, left: float) -> str | None:
-        """Do one step; return None when it is done, else what it waits for after `left` seconds."""
-        patient: dict[str, Callable[[str, float], str | None]] = {"prove": self._prove, "stop": self._stop}
-        verbs: dict[str, Callable[[str], None]] = {
+    def prepare(self, given: bool) -> None:
+        """Remove what a killed run has downloaded; a host that has moved since its plan may refuse it."""
+        wipe_downloads()
+        if given:
+            read(self.wish)[1].require_allowed()
+
+    def told(self) -> dict[str, Any]:
+        """Return which ports had to be killed."""
+        return {"killed": self.killed}
+
+    def _verbs(self) -> dict[str, Callable[[str], None]]:
+        return {
+            **super()._verbs(),
             "create user": self._create_user,
             "install": self._install,
             "configure": self._configure,
-            "reload": self._reload,
-            "start": self._start,
-            "enable": self._enable,
             "restart": self._restart,
             "switch": self._switch,
             "remove": self._remove,
@@ -74,25 +89,19 @@ class Executor:
             "prune": releases.remove,
             "clean": self._clean,
         }
-        waiting = None
-        if step.verb in patient:
-            waiting = patient[step.verb](step.subject, left)
-        else:
-            verbs[step.verb](step.subject)
-        if waiting is None:
-            self.waited = 0
-            self.done.append(step.id)
-        return waiting
 
-    def _instance(self, port: str) -> Instance:
+    def _one(self, subject: str) -> Instance:
         for instance in self.wish.placed:
-            if instance.port == int(port):
+            if instance.port == int(subject):
                 return instance
-        raise Refused("a step works on a placed instance", port, "plan again", self.wish.host)
+        raise Refused("a step works on a placed instance", subject, "plan again", self.wish.host)
+
+    def _unit(self, subject: str) -> str:
+        return f"app@{subject}.service"
 
     def _create_user(self, name: str) -> None:
         argv = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
-        client.run([*argv, "--shell", "/usr/sbin/nologin", "--comment", client.GECOS, name])
+        run([*argv, "--shell", "/usr/sbin/nologin", "--comment", client.GECOS, name])
 
     def _install(self, name: str) -> None:
         release = self.wish.releases[name]
@@ -116,86 +125,40 @@ class Executor:
             raise Refused("the release's archive is there", release.src, remedy, release.id)
         return Path(path)
 
-    def _transaction(self, wanted: Sequence[WantedFile], absent: Sequence[str] = ()) -> Transaction:
-        return Transaction(SET, wanted, absent)
+    def _files(self) -> Transaction:
+        return Transaction(SET, unit_files.host_files(self.wish.placed, self.wish.whole))
 
     def _configure(self, _subject: str) -> None:
-        with self._transaction(unit_files.host_files(self.wish.placed, self.wish.whole)) as change:
+        with self._files() as change:
             change.plan()
             change.swap()
 
-    def _reload(self, _subject: str) -> None:
-        """Let systemd read the files, set the running slice's quota, see that it took them; else put them back.
-
-        A running slice keeps its old quota at a daemon-reload (seen on systemd 257): it is set by set-property.
-        """
-        with self._transaction(unit_files.host_files(self.wish.placed, self.wish.whole)) as change:
-            client.run(["systemctl", "daemon-reload"])
-            units = client.show(i.unit for i in self.wish.placed)
-            bad = {name: u["LoadState"] for name, u in units.items() if u.get("LoadState") != "loaded"}
-            if bad:
-                change.rollback()
-                client.run(["systemctl", "daemon-reload"])
-                seen = ", ".join(f"{name} is {state}" for name, state in sorted(bad.items()))
-                remedy = "correct the class; the last good files are back in place"
-                raise Refused("systemd accepts the units", seen, remedy, self.wish.host)
-            whole = self.wish.whole
-            memory = str(whole.memory_max) if whole.memory_max else "infinity"
-            quota = f"{whole.cpu_quota:g}%" if whole.cpu_quota else ""
-            properties = [f"MemoryMax={memory}", f"CPUQuota={quota}"]
-            client.run(["systemctl", "set-property", "--runtime", "app.slice", *properties])
-            change.commit()
-
-    def _enable(self, port: str) -> None:
-        client.run(["systemctl", "enable", "--quiet", f"app@{port}.service"])
-
-    def _start(self, port: str) -> None:
-        unit = f"app@{port}.service"
-        self._enable(port)
-        client.run(["systemctl", "reset-failed", unit], check=False)
-        self._systemctl("start", self._instance(port))
+    def _limit(self, _units: Mapping[str, Mapping[str, str]]) -> None:
+        """Set the running slice's quota, which it keeps at a daemon-reload (seen on systemd 257)."""
+        whole = self.wish.whole
+        memory = str(whole.memory_max) if whole.memory_max else "infinity"
+        quota = f"{whole.cpu_quota:g}%" if whole.cpu_quota else ""
+        properties = [f"MemoryMax={memory}", f"CPUQuota={quota}"]
+        run(["systemctl", "set-property", "--runtime", "app.slice", *properties])
 
     def _restart(self, port: str) -> None:
-        instance = self._instance(port)
-        client.run(["systemctl", "reset-failed", instance.unit], check=False)
-        client.run(["systemctl", "stop", instance.unit], self._stop_deadline(instance.unit) + 30)
-        self._note_killed(instance.unit)
-        self._systemctl("start", instance)
-
-    def _systemctl(self, verb: str, instance: Instance) -> None:
-        try:
-            client.run(["systemctl", verb, instance.unit], START_DEADLINE)
-        except client.CommandFailed as error:
-            self._give_back(instance, error.problems[0].seen)
+        unit = self._one(port).unit
+        run(["systemctl", "reset-failed", unit], check=False)
+        run(["systemctl", "stop", unit], self._stop_deadline(unit))
+        self._stopped(unit)
+        self._begin(port)
 
     def _stop_deadline(self, unit: str) -> float:
-        """The deadline in force, which is the one that the instance was started with."""
-        return parse.seconds(client.show([unit]).get(unit, {}).get("TimeoutStopUSec", ""), 90)
+        """The deadline in force, which is the one that the instance was started with, and time to be killed."""
+        return seconds(show([unit]).get(unit, {}).get("TimeoutStopUSec", ""), 90) + 30
 
-    def _stop(self, port: str, left: float) -> str | None:
-        """Stop an instance by SIGTERM; systemd kills it after its own deadline, which is then said."""
-        unit = f"app@{port}.service"
-        client.run(["systemctl", "stop", "--no-block", unit])
-        deadline = self._stop_deadline(unit) + 30 - self.waited
-
-        def state() -> str:
-            return client.show([unit]).get(unit, {}).get("ActiveState", "inactive")
-
-        try:
-            wait_until(state, lambda s: s in ("inactive", "failed"), min(left, deadline), f"{unit} has stopped")
-        except GateNotPassed as error:
-            if left < deadline:
-                return f"{unit} is {error.problems[0].seen}"
-            raise
-        self._note_killed(unit)
-        return None
-
-    def _note_killed(self, unit: str) -> None:
-        if client.show([unit]).get(unit, {}).get("Result") == "timeout":
+    def _stopped(self, unit: str) -> None:
+        """Note what systemd has killed after its deadline, which is then said."""
+        if show([unit]).get(unit, {}).get("Result") == "timeout":
             self.killed += sorted(parse.ports_in([unit]))
 
-    def _prove(self, port: str, left: float) -> str | None:
-        instance = self._instance(port)
+    def _prove(self, subject: str, left: float) -> str | None:
+        instance = self._one(subject)
         deadline = max(0.0, instance.start_deadline - self.waited)
         try:
             self._wait_ready(instance, min(left, deadline))
@@ -211,7 +174,7 @@ class Executor:
         """Wait until the instance is ready; raises GateNotPassed at the deadline, at once when it has failed."""
 
         def observe() -> tuple[str, client.Probe]:
-            unit = client.show([instance.unit]).get(instance.unit, {})
+            unit = show([instance.unit]).get(instance.unit, {})
             state = f"{unit.get('ActiveState')}/{unit.get('SubState')}"
             return state, client.probe(instance) if state.startswith("active/") else client.Probe(False, state)
 
@@ -221,7 +184,7 @@ class Executor:
         what = f"{instance.unit} is ready"
         state, last = wait_until(observe, done, deadline, what, describe=lambda s: f"{s[0]}, {s[1].saw}")
         if not last.ready:
-            raise GateNotPassed(what, f"{state} {client.show([instance.unit])[instance.unit].get('Result', '')}")
+            raise GateNotPassed(what, f"{state} {show([instance.unit])[instance.unit].get('Result', '')}")
 
     def _keep_good(self, instance: Instance) -> None:
         """Remember the files that were proven: the way back when a later configuration does not get ready."""
@@ -237,36 +200,34 @@ class Executor:
         note = {"config": digest, "release": instance.release.id, "files": files}
         durable.replace(Path(client.GOOD_DIR, f"{instance.port}.json"), json.dumps(note))
 
-    def _give_back(self, instance: Instance, seen: str) -> None:
+    def _give_back(self, one: Instance, seen: str) -> None:
         """Leave what served before, and raise NotReady with the last lines of the journal, secrets masked."""
-        lines = client.journal(instance.unit)
-        lines, seen = _masked(lines, instance), _masked(seen, instance)
+        instance, secrets = one, one.secrets.values()
+        lines, seen = masked(journal(instance.unit), secrets), masked(seen, secrets)
         good = client.read_good(instance.port)
         if not good:
-            client.run(["systemctl", "disable", "--now", "--quiet", instance.unit], instance.stop_deadline + 30, False)
+            run(["systemctl", "disable", "--now", "--quiet", instance.unit], instance.stop_deadline + 30, False)
             outcome = "it was stopped"
         elif good["config"] == unit_files.config_digest(instance):
             outcome = "it runs a configuration that was ready before and is left as it is"
         else:
             outcome = self._restore_good(instance, good)
         remedy = f"correct the release or its settings and run again; {outcome}"
-        if lines:
-            remedy += f"; its journal ends:\n{lines}"
-        where = f"{self.wish.host} {instance.unit}"
-        raise NotReady.of([Problem(where, f"the instance of {instance.class_name} gets ready", seen, remedy)])
+        where, rule = f"{self.wish.host} {instance.unit}", f"the instance of {instance.class_name} gets ready"
+        raise not_ready(where, rule, seen, remedy, lines)
 
     def _restore_good(self, instance: Instance, good: Mapping[str, object]) -> str:
         """Put the last good files back, of the class's other instances that wait for their restart too.
 
         Otherwise one of those that crashes would come back with what has just failed.
         """
-        with self._transaction(self._good_files(instance.class_name)) as change:
+        with Transaction(SET, self._good_files(instance.class_name)) as change:
             change.plan()
             change.swap()
-            client.run(["systemctl", "daemon-reload"])
+            run(["systemctl", "daemon-reload"])
             change.commit()
-        client.run(["systemctl", "reset-failed", instance.unit], check=False)
-        client.run(["systemctl", "restart", instance.unit], START_DEADLINE + instance.stop_deadline, False)
+        run(["systemctl", "reset-failed", instance.unit], check=False)
+        run(["systemctl", "restart", instance.unit], START_DEADLINE + instance.stop_deadline, False)
         try:
             self._wait_ready(instance, instance.start_deadline)
         except GateNotPassed:
@@ -292,48 +253,31 @@ class Executor:
         durable.fsync_directory(directory)
 
     def _remove(self, port: str) -> None:
-        """Forget an instance: link, files, runtime settings, way back; then let systemd see it."""
-        unit = f"app@{port}.service"
-        link = f"{unit_files.UNIT_DIR}/multi-user.target.wants/{unit}"
-        if os.path.lexists(link):
-            os.unlink(link)
+        """Forget an instance and its way back; then let systemd see it."""
         Path(client.GOOD_DIR, f"{port}.json").unlink(missing_ok=True)
-        self._forget_files(unit_files.instance_paths(int(port)))
-        for directory in (f"{unit_files.UNIT_DIR}/{unit}.d", f"{_CONTROL_DIR}/{unit}.d"):
-            shutil.rmtree(directory, ignore_errors=True)
-        client.run(["systemctl", "reset-failed", unit], check=False)
+        forget_unit(SET, self._unit(port), unit_files.instance_paths(int(port)))
 
     def _drop_class(self, name: str) -> None:
         shutil.rmtree(Path(ROOT, name), ignore_errors=True)
         unit = os.path.basename(unit_files.slice_path(name))
-        client.run(["systemctl", "stop", unit], check=False)
-        self._forget_files([unit_files.slice_path(name)])
-
-    def _forget_files(self, paths: Sequence[str]) -> None:
-        with self._transaction([], paths) as change:
-            change.plan()
-            change.swap()
-            client.run(["systemctl", "daemon-reload"])
-            change.commit()
+        run(["systemctl", "stop", unit], check=False)
+        forget_files(SET, [unit_files.slice_path(name)])
 
     def _clean(self, _subject: str) -> None:
         """Leave nothing of ours; the account is removed only when we made it."""
         files = list(client.read_files([]))
         slices = [os.path.basename(p) for p in files if p.endswith(".slice")]
         for unit in sorted(slices, key=len, reverse=True):
-            client.run(["systemctl", "stop", unit], check=False)
-        self._forget_files(files)
+            run(["systemctl", "stop", unit], check=False)
+        forget_files(SET, files)
         for path in client.half_written():
             os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
-        for path in (ROOT, unit_files.CONFIG_DIR, os.path.dirname(client.GOOD_DIR), *glob.glob(f"{_CONTROL_DIR}/app*")):
-            shutil.rmtree(path, ignore_errors=True)
-        shutil.rmtree(Path("/var/lib/steelyard/config", SET), ignore_errors=True)
-        for shared in (os.path.dirname(ROOT), os.path.dirname(unit_files.CONFIG_DIR), "/var/lib/steelyard/config"):
-            with contextlib.suppress(OSError):  # other services may still have theirs there
-                os.rmdir(shared)
-        claim.forget()
+        runtime = glob.glob(f"{CONTROL_DIR}/app*")
+        own = (ROOT, unit_files.CONFIG_DIR, os.path.dirname(client.GOOD_DIR), *runtime)
+        forget_directories(SET, own, (os.path.dirname(ROOT), os.path.dirname(unit_files.CONFIG_DIR)))
+        claim.forget(GROUND)
         if client.account() == client.GECOS:
-            client.run(["userdel", unit_files.USER])
+            run(["userdel", unit_files.USER])
 
 
 def wipe_downloads() -> None:
@@ -341,29 +285,12 @@ def wipe_downloads() -> None:
     shutil.rmtree(DOWNLOADS, ignore_errors=True)
 
 
-def _masked(text: str, instance: Instance) -> str:
-    """Return the text without the instance's secrets; of one with several lines, each line is masked too."""
-    values = {part for value in instance.secrets.values() for part in (value, *value.splitlines()) if part.strip()}
-    for value in sorted(values, key=len, reverse=True):
-        text = text.replace(value, "********")
-    return text
-
-
-def interrupted() -> bool:
-    """Whether an earlier run swapped files in and did not prove that systemd took them."""
-    with Transaction(SET, ()) as change:
-        return bool(change.interrupted)
-
-
 def read(wish: Wish) -> tuple[Seen, Plan]:
     """Return what is on this host, and the plan for the wish."""
-    seen = client.read_host(wish.placed, wish.whole, interrupted())
+    seen = client.read_host(wish.placed, wish.whole, interrupted(SET))
     return seen, make_plan(seen, wish)
 
 
 def diffs(seen: Seen, wish: Wish, plan: Plan) -> list[dict[str, str]]:
     """Return Ansible's diffs: the plan, then each file; secrets masked."""
-    if not plan.steps:
-        return []
-    changes = file_changes(seen, wish) if any(s.verb == "configure" for s in plan.steps) else ()
-    return [plan.as_diff(), *(c.as_diff() for c in changes)]
+    return instances.diffs(plan, lambda: file_changes(seen, wish))

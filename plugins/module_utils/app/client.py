@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the Steelyard authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What knows this host: systemctl, /proc, the journal, probes over HTTP and TCP. Reads, and runs single verbs."""
+"""What knows this host: its files, systemd, /proc, probes over HTTP and TCP. Reads only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import json
 import os
 import pwd
 import socket
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,23 +18,23 @@ from typing import Any
 from ansible_collections.steelyard.stack.plugins.module_utils.app import parse, unit_files
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import ROOT, Instance, Slice
 from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen, SeenInstance, SeenRelease
-from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
+from ansible_collections.steelyard.stack.plugins.module_utils.command import run
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset import read_file
-from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import SeenFile
+from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import HEADER, SeenFile
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd import show
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import (
+    UNIT_DIR,
+    WANTS_DIR,
+    active_state,
+    seconds,
+    unix_time,
+)
 
 GOOD_DIR = "/var/lib/steelyard/app/good"
 RELEASE_NOTE = ".steelyard-release.json"
 PARTIAL_NOTE = ".steelyard-partial"
 GECOS = "Steelyard application instances"
-_PROPERTIES = (
-    "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,MainPID,Result,ActiveEnterTimestamp,"
-    "TimeoutStopUSec,MemoryMax,CPUQuotaPerSecUSec"
-)
-_WANTS = f"{unit_files.UNIT_DIR}/multi-user.target.wants/app@*.service"
-
-
-class CommandFailed(SteelyardError):
-    """A command of the host did not succeed."""
+_WANTS = f"{WANTS_DIR}/app@*.service"
 
 
 @dataclass(frozen=True)
@@ -44,42 +43,6 @@ class Probe:
 
     ready: bool
     saw: str
-
-
-def run(argv: Sequence[str], timeout: float = 60, check: bool = True, hold: Sequence[int] = ()) -> str:
-    """Run an argument list and return its output; raises CommandFailed with what it said.
-
-    `hold` are files that the command keeps open until it ends, even when this process is killed.
-    """
-    try:
-        done = subprocess.run(
-            argv, capture_output=True, text=True, errors="replace", timeout=timeout, check=False, pass_fds=hold
-        )
-    except FileNotFoundError as error:
-        raise CommandFailed("the command is installed", argv[0], "install it first") from error
-    except subprocess.TimeoutExpired as error:
-        raise CommandFailed(f"the command ends within {timeout:g} s", " ".join(argv), "run it by hand") from error
-    if check and done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
-        raise CommandFailed(f"`{' '.join(argv)}` succeeds", said, "correct what it says and run again")
-    return done.stdout
-
-
-def show(units: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return what systemd says of several units, by unit."""
-    names = list(units)
-    if not names:
-        return {}
-    argv = ["systemctl", "show", "--timestamp=unix", f"--property={_PROPERTIES}", "--", *names]
-    return parse.show_blocks(run(argv))
-
-
-def journal(unit: str, lines: int = 12) -> str:
-    """Return the last lines of a unit's journal; empty where there is none."""
-    try:
-        return run(["journalctl", "--no-pager", "-q", "-o", "cat", "-n", str(lines), "-u", unit], 20, False).strip()
-    except CommandFailed:
-        return ""
 
 
 def probe(instance: Instance, path: str | None = None, timeout: float = 2.0) -> Probe:
@@ -141,24 +104,24 @@ def read_current(root: str = ROOT) -> dict[str, str]:
 def read_files(paths: Iterable[str]) -> dict[str, SeenFile]:
     """Return the files of ours that exist, and those at the given paths."""
     patterns = (
-        f"{unit_files.UNIT_DIR}/app@*.service.d/steelyard.conf", f"{unit_files.CONFIG_DIR}/*.env",
-        f"{unit_files.CONFIG_DIR}/*.secrets", f"{unit_files.UNIT_DIR}/app-*.slice",
+        f"{UNIT_DIR}/app@*.service.d/steelyard.conf", f"{unit_files.CONFIG_DIR}/*.env",
+        f"{unit_files.CONFIG_DIR}/*.secrets", f"{UNIT_DIR}/app-*.slice",
         unit_files.slice_path(), unit_files.template_path(),
     )  # fmt: skip
     found = {}
     asked = set(paths)
     for path in sorted(asked | {p for pattern in patterns for p in glob.glob(pattern)}):
         seen = read_file(path)
-        if seen is not None and (path in asked or seen.content.startswith(unit_files.HEADER)):
+        if seen is not None and (path in asked or seen.content.startswith(HEADER)):
             found[path] = seen
     return found
 
 
 def half_written() -> list[str]:
     """Return what a run that was killed between making and naming a file left: temporary files, empty drop-ins."""
-    found = glob.glob(f"{unit_files.UNIT_DIR}/.app*.steelyard-new")
-    found += glob.glob(f"{unit_files.UNIT_DIR}/app@*.service.d/.steelyard.conf.steelyard-new")
-    return found + [d for d in glob.glob(f"{unit_files.UNIT_DIR}/app@*.service.d") if not os.listdir(d)]
+    found = glob.glob(f"{UNIT_DIR}/.app*.steelyard-new")
+    found += glob.glob(f"{UNIT_DIR}/app@*.service.d/.steelyard.conf.steelyard-new")
+    return found + [d for d in glob.glob(f"{UNIT_DIR}/app@*.service.d") if not os.listdir(d)]
 
 
 def read_host(wanted: Sequence[Instance], whole: Slice, interrupted: bool = False) -> Seen:
@@ -203,15 +166,14 @@ def _loaded(units: Mapping[str, Mapping[str, str]], files: Mapping[str, SeenFile
     if whole is None or unit_files.slice_path() not in files:
         return True
     memory = str(whole.memory_max) if whole.memory_max else "infinity"
-    quota = parse.seconds(shown.get("CPUQuotaPerSecUSec", "infinity"), 0) * 100
+    quota = seconds(shown.get("CPUQuotaPerSecUSec", "infinity"), 0) * 100
     return shown.get("MemoryMax", "infinity") == memory and abs(quota - whole.cpu_quota) < 0.01
 
 
 def _read_instance(
     port: int, unit: Mapping[str, str], files: Mapping[str, SeenFile], wanted: Instance | None
 ) -> SeenInstance:
-    state = unit.get("ActiveState", "inactive")
-    crashing = unit.get("SubState", "").startswith("auto-restart")
+    state = active_state(unit)
     process = environ_of(int(unit.get("MainPID") or 0))
     file = files.get(unit_files.instance_paths(port)[1])
     text = file.content if file else ""
@@ -222,14 +184,14 @@ def _read_instance(
     return SeenInstance(
         port=port,
         class_name=parse.environment_value(text, "STEELYARD_CLASS") or process.get("STEELYARD_CLASS", ""),
-        active="crashing" if crashing else state,
+        active=state,
         enabled=unit.get("UnitFileState") == "enabled",
         config=process.get("STEELYARD_CONFIG", ""),
         release=process.get("STEELYARD_RELEASE", ""),
         file_release=parse.environment_value(text, "STEELYARD_RELEASE"),
         good_config=str(good.get("config", "")),
         good_release=str(good.get("release", "")),
-        started=parse.unix_time(unit.get("ActiveEnterTimestamp", "")),
+        started=unix_time(unit.get("ActiveEnterTimestamp", "")),
         ready=seen.ready,
         saw=seen.saw,
     )

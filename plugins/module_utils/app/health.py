@@ -27,7 +27,7 @@ def judge(seen: Seen, wish: Wish) -> Verdict:
     findings += [
         Finding(
             NOTE, f"{wish.host} app@{port}.service is not in the inventory, or leaving",
-            "it uses memory that nobody counted", "run playbooks/scale.yml",
+            "it uses memory that nobody counted", f"run playbooks/scale.yml -e steelyard_look={wish.host}",
         )
         for port in unplaced(seen, wish)
     ]  # fmt: skip

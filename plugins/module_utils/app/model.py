@@ -24,6 +24,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.app.readers import
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host, Listener
+from ansible_collections.steelyard.stack.plugins.module_utils.portable import Portable
 from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_duration, parse_percent, parse_size
 from ansible_collections.steelyard.stack.plugins.module_utils.validate import check
 
@@ -37,7 +38,7 @@ _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
 @dataclass(frozen=True)
-class Release:
+class Release(Portable):
     """A built program: an archive (`.tar.gz`, `.tgz`) or a wheel (`.whl`), and the checksum that proves it.
 
     `src` is a path on the control machine, a URL, or (`remote_src`) a path on the host. `check` is an argument
@@ -81,18 +82,6 @@ class Release:
     def path(self) -> str:
         """Where it lives on a host, complete or not at all."""
         return f"{ROOT}/releases/{self.id}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        return {
-            "version": self.version, "src": self.src, "checksum": self.checksum,
-            "check": list(self.check), "remote_src": self.remote_src,
-        }  # fmt: skip
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Release:
-        """Read back what `as_dict` wrote."""
-        return cls(**{**raw, "check": tuple(raw.get("check") or ())})
 
 
 @dataclass(frozen=True)
@@ -145,8 +134,11 @@ class AppClass(Program):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Instance(Program):
-    """One process of a class on one host; `address` is where peers reach it, `bind_address` what it binds."""
+class Instance(Program, Portable):
+    """One process of a class on one host; `address` is where peers reach it, `bind_address` what it binds.
+
+    What `as_dict` returns has its secrets: it is for the module's `instances`, never for a log.
+    """
 
     class_name: str
     host: str
@@ -155,6 +147,11 @@ class Instance(Program):
     port: int
     state: str
     check: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> int:
+        """What names it on its host."""
+        return self.port
 
     @property
     def unit(self) -> str:
@@ -172,21 +169,6 @@ class Instance(Program):
         if self.bind_address in WILDCARDS:
             return "::1" if self.bind_address == "::" else "127.0.0.1"
         return self.bind_address
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types, secrets included: hand it to the module's `instances`, never to a log."""
-        return {
-            **{name: getattr(self, name) for name in self.__dataclass_fields__},
-            "release": self.release.as_dict(), "command": list(self.command), "check": list(self.check),
-            "environment": dict(self.environment), "secrets": dict(self.secrets),
-        }  # fmt: skip
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Instance:
-        """Read back what `as_dict` wrote; text that Ansible turned into other types is turned back."""
-        lists = {k: tuple(str(a) for a in raw.get(k) or ()) for k in ("command", "check")}
-        texts = {k: {n: str(v) for n, v in (raw.get(k) or {}).items()} for k in ("environment", "secrets")}
-        return cls(**{**raw, **lists, **texts, "port": int(raw["port"]), "release": Release.from_dict(raw["release"])})
 
 
 def expand(words: Iterable[str], values: Mapping[str, object]) -> tuple[str, ...]:

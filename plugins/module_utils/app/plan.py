@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from ansible_collections.steelyard.stack.plugins.module_utils.app import unit_files
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance, Release, Slice
 from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen, SeenInstance, SeenRelease
-from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import Change, plan_files
+from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import HEADER, Change, plan_files
 from ansible_collections.steelyard.stack.plugins.module_utils.fingerprint import fingerprint
+from ansible_collections.steelyard.stack.plugins.module_utils.instances import plan as instances
+from ansible_collections.steelyard.stack.plugins.module_utils.instances.plan import restarts, starts, step
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Refusal, Step
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_duration, format_size
 
@@ -23,22 +25,11 @@ SERVICE = "app"
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What one call is asked for.
-
-    `remove`: stop and remove what the inventory does not place here (or calls leaving). `restart`: `never`, or
-    `needed` for instances that run another configuration than the wanted one, and, with `started_before`
-    (seconds since 1970), those that started earlier. `ports` bounds restarts; empty means all. `python` makes the
-    virtual environments of releases.
-    """
+class Wish(instances.Wish[int]):
+    """What one call is asked for. `python` makes the virtual environments of releases."""
 
     instances: tuple[Instance, ...]
     whole: Slice = field(default_factory=Slice)
-    host: str = ""
-    remove: bool = False
-    restart: str = "never"
-    ports: tuple[int, ...] = ()
-    started_before: float = 0
     python: str = ""
 
     @property
@@ -59,7 +50,7 @@ def file_changes(seen: Seen, wish: Wish) -> tuple[Change, ...]:
 
 def unplaced(seen: Seen, wish: Wish) -> tuple[int, ...]:
     """Return the ports of instances that are here and should not be: not named, or leaving."""
-    return tuple(sorted(set(seen.instances) - {i.port for i in wish.placed}))
+    return instances.unplaced(wish, seen.instances)
 
 
 def restart_needed(seen: Seen, wish: Wish) -> tuple[int, ...]:
@@ -97,10 +88,6 @@ def make_plan(seen: Seen, wish: Wish) -> Plan:
     )
 
 
-def _step(wish: Wish, verb: str, subject: str, detail: str = "", disruption: str = "none") -> Step:
-    return Step(f"{verb.replace(' ', '-')}/{subject}", verb, subject, detail, disruption=disruption, hosts=(wish.host,))
-
-
 def _refusals(seen: Seen, wish: Wish) -> Iterable[Refusal]:
     ports = [i.port for i in wish.placed]
     for port in sorted({p for p in ports if ports.count(p) > 1}):
@@ -120,58 +107,44 @@ def _refusals(seen: Seen, wish: Wish) -> Iterable[Refusal]:
                 "build it under a new version, or set app_python back",
             )
     template = seen.files.get(unit_files.template_path())
-    if wish.placed and template is not None and not template.content.startswith(unit_files.HEADER):
+    if wish.placed and template is not None and not template.content.startswith(HEADER):
         remedy = "rename the other unit, or remove it"
         yield Refusal("app@.service is ours", f"{unit_files.template_path()} was written by somebody else", remedy)
 
 
 def _prepare(seen: Seen, wish: Wish) -> Iterable[Step]:
     if wish.placed and not seen.user:
-        yield _step(wish, "create user", unit_files.USER, "system user without a shell")
+        yield step(wish, "create user", unit_files.USER, "system user without a shell")
     for name, release in sorted(wish.releases.items()):
         there = seen.releases.get(name)
         if there is None or not there.complete:
             detail = f"{release.kind} {release.checksum[:14]}"
-            yield _step(wish, "install", name, detail if there is None else f"{detail}, interrupted before")
+            yield step(wish, "install", name, detail if there is None else f"{detail}, interrupted before")
 
 
 def _configure(seen: Seen, wish: Wish, changes: Sequence[Change]) -> Iterable[Step]:
     if changes:
-        yield _step(wish, "configure", SERVICE, f"{len(changes)} file(s)")
+        yield step(wish, "configure", SERVICE, f"{len(changes)} file(s)")
     if changes or not seen.loaded:
-        yield _step(wish, "reload", "systemd", "unit files and limits")
-
-
-def starts(seen: Seen, wish: Wish) -> tuple[int, ...]:
-    """Return the ports to start: placed, not in maintenance, without a process."""
-    found = []
-    for instance in wish.placed:
-        now = seen.instances.get(instance.port)
-        if instance.state != "maintenance" and (now is None or not now.running):
-            found.append(instance.port)
-    return tuple(found)
-
-
-def restarts(seen: Seen, wish: Wish) -> tuple[int, ...]:
-    """Return the ports to restart: needed, asked for, not in maintenance."""
-    if wish.restart != "needed":
-        return ()
-    resting = {i.port for i in wish.placed if i.state == "maintenance"}
-    return tuple(p for p in restart_needed(seen, wish) if p not in resting and (not wish.ports or p in wish.ports))
+        yield step(wish, "reload", "systemd", "unit files and limits")
 
 
 def _serve(seen: Seen, wish: Wish) -> Iterable[Step]:
     """Start what should run, restart what may be, prove both, then say which release serves."""
-    starting, restarting, old = starts(seen, wish), restarts(seen, wish), restart_needed(seen, wish)
+    starting, restarting, old = (
+        starts(wish, seen.instances),
+        restarts(wish, restart_needed(seen, wish)),
+        restart_needed(seen, wish),
+    )
     proving: list[Instance] = []
     for instance in wish.placed:
         now = seen.instances.get(instance.port, SeenInstance(instance.port))
         if instance.port in starting:
-            yield _step(wish, "start", str(instance.port), _limits(instance))
+            yield step(wish, "start", str(instance.port), _limits(instance))
             proving.append(instance)
         elif instance.state != "maintenance":
             if not now.enabled:
-                yield _step(wish, "enable", str(instance.port), instance.class_name)
+                yield step(wish, "enable", str(instance.port), instance.class_name)
             unproven = not now.ready or now.good_config != unit_files.config_digest(instance)
             if instance.port not in old and unproven:
                 proving.append(instance)
@@ -179,16 +152,19 @@ def _serve(seen: Seen, wish: Wish) -> Iterable[Step]:
         yield _prove(wish, instance)
     for instance in wish.placed:
         if instance.port in restarting:
-            yield _step(wish, "restart", str(instance.port), f"{instance.class_name} {instance.release.id}", "brief")
+            yield step(wish, "restart", str(instance.port), f"{instance.class_name} {instance.release.id}", "brief")
             yield _prove(wish, instance)
     for name, release in sorted(_current_after(seen, wish).items()):
         if seen.current.get(name) != release:
-            yield _step(wish, "switch", name, f"{seen.current.get(name, 'none')} → {release}")
+            yield step(wish, "switch", name, f"{seen.current.get(name, 'none')} → {release}")
 
 
 def _current_after(seen: Seen, wish: Wish) -> dict[str, str]:
     """Return the release that each placed class's current link names once all is proven."""
-    renewed, old = {*starts(seen, wish), *restarts(seen, wish)}, restart_needed(seen, wish)
+    renewed, old = (
+        {*starts(wish, seen.instances), *restarts(wish, restart_needed(seen, wish))},
+        restart_needed(seen, wish),
+    )
     found = {}
     for instance in wish.placed:
         runs = instance.port in renewed or (instance.state != "maintenance" and instance.port not in old)
@@ -199,7 +175,7 @@ def _current_after(seen: Seen, wish: Wish) -> dict[str, str]:
 
 def _prove(wish: Wish, instance: Instance) -> Step:
     path = instance.readiness or instance.health or "TCP"
-    return _step(wish, "prove", str(instance.port), f"{path} within {format_duration(instance.start_deadline)}")
+    return step(wish, "prove", str(instance.port), f"{path} within {format_duration(instance.start_deadline)}")
 
 
 def _limits(instance: Instance) -> str:
@@ -212,13 +188,13 @@ def _remove(seen: Seen, wish: Wish) -> Iterable[Step]:
     for port in gone:
         now = seen.instances[port]
         if now.active not in ("inactive", "failed"):
-            yield _step(wish, "stop", str(port), now.class_name, "brief")
-        yield _step(wish, "remove", str(port), f"{now.class_name} unit, environment, secrets")
+            yield step(wish, "stop", str(port), now.class_name, "brief")
+        yield step(wish, "remove", str(port), f"{now.class_name} unit, environment, secrets")
     if not wish.placed and (gone or seen.leftovers):
-        yield _step(wish, "clean", SERVICE, "releases, slices, unit template, user")
+        yield step(wish, "clean", SERVICE, "releases, slices, unit template, user")
     elif wish.placed:
         for name in unused_classes(seen, wish):
-            yield _step(wish, "drop class", name, "slice, current release")
+            yield step(wish, "drop class", name, "slice, current release")
 
 
 def unused_classes(seen: Seen, wish: Wish) -> tuple[str, ...]:
@@ -244,7 +220,7 @@ def _prune(seen: Seen, wish: Wish) -> Iterable[Step]:
         kept = {r.id for r in newest[: max(0, keep - wanted)]}
         for release in sorted(newest, key=lambda r: (r.installed, r.id)):
             if release.id not in used and (release.id not in kept or not release.complete):
-                yield _step(wish, "prune", release.id, "old release" if release.complete else "never completed")
+                yield step(wish, "prune", release.id, "old release" if release.complete else "never completed")
 
 
 def _releases_after(seen: Seen, wish: Wish) -> set[str]:
@@ -254,7 +230,7 @@ def _releases_after(seen: Seen, wish: Wish) -> set[str]:
         current = {name: current[name] for name in {i.class_name for i in wish.placed} & set(current)}
     used = set(wish.releases) | set(current.values())
     gone = unplaced(seen, wish)
-    renewed = {*starts(seen, wish), *restarts(seen, wish)}
+    renewed = {*starts(wish, seen.instances), *restarts(wish, restart_needed(seen, wish))}
     old = restart_needed(seen, wish)
     resting = {i.port for i in wish.placed if i.state == "maintenance"}
     for port, now in seen.instances.items():
@@ -273,8 +249,9 @@ def _notes(seen: Seen, wish: Wish) -> Iterable[str]:
     left = unplaced(seen, wish)
     if left and not wish.remove:
         names = ", ".join(str(p) for p in left)
-        yield f"not in the inventory, or leaving, and left as they are: {names} (playbooks/scale.yml removes them)"
-    later = [str(p) for p in restart_needed(seen, wish) if p not in restarts(seen, wish)]
+        how = f"playbooks/scale.yml -e steelyard_look={wish.host}"
+        yield f"not in the inventory, or leaving, and left as they are: {names} ({how} removes them)"
+    later = [str(p) for p in restart_needed(seen, wish) if p not in restarts(wish, restart_needed(seen, wish))]
     if later:
         yield f"restart needed for {', '.join(later)} (playbooks/rolling_restart.yml)"
 

@@ -27,13 +27,9 @@ from ansible.module_utils.urls import open_url
 
 from ansible_collections.steelyard.stack.plugins.module_utils import durable
 from ansible_collections.steelyard.stack.plugins.module_utils.app import unit_files
-from ansible_collections.steelyard.stack.plugins.module_utils.app.client import (
-    PARTIAL_NOTE,
-    RELEASE_NOTE,
-    CommandFailed,
-    run,
-)
+from ansible_collections.steelyard.stack.plugins.module_utils.app.client import PARTIAL_NOTE, RELEASE_NOTE
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import ROOT, Release
+from ansible_collections.steelyard.stack.plugins.module_utils.command import CommandFailed, run
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import (
     Locked,
     Problem,

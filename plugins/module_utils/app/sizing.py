@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance, Slice
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused
+from ansible_collections.steelyard.stack.plugins.module_utils.sizing import system_share
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
-
-MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -36,15 +35,6 @@ def ape_tier(number: object) -> Tier:
         return APE_TIERS[int(str(number))]
     except (KeyError, ValueError):
         raise Refused("ape_tier is 1, 2, 3 or 4", repr(number), "choose a tier", "ape_tier") from None
-
-
-def system_share(memory: int) -> int:
-    """Return what the operating system keeps: an eighth, at least 64 MiB and at most 1 GiB.
-
-    Our own rule: a minimal Debian with systemd, sshd and journald stays below 64 MiB of memory that cannot be
-    given back; on larger hosts more goes to kernel structures, up to 1 GiB.
-    """
-    return min(max(memory // 8, 64 * MIB), 1024 * MIB)
 
 
 def suggested_instances(cpus: int, memory: int, memory_max: int, workers: int = 1) -> int:

@@ -6,20 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import SeenFile
-
-RUNNING = ("active", "activating", "reloading")
+from ansible_collections.steelyard.stack.plugins.module_utils.portable import Portable
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import RUNNING
 
 
 @dataclass(frozen=True)
-class SeenInstance:
+class SeenInstance(Portable):
     """One `app@<port>.service`, by whatever trace it left: files, a link, a process.
 
     `active` is systemd's ActiveState, or `crashing` between two automatic restarts. `config` and `release` are
     what the *running* process says of itself (its environment); `started` is in seconds since 1970.
-    `file_release` is what its files say, `good_release` what last proved ready.
+    `file_release` is what its files say, `good_release` what last proved ready. It carries no secrets.
     """
 
     port: int
@@ -39,15 +38,6 @@ class SeenInstance:
     def running(self) -> bool:
         """Whether systemd holds a process of it, or is about to start one."""
         return self.active in RUNNING
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types; it carries no secrets."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> SeenInstance:
-        """Read back what `as_dict` wrote."""
-        return cls(**{**raw, "port": int(raw["port"])})
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance, Slice
-from ansible_collections.steelyard.stack.plugins.module_utils.fileset import WantedFile
+from ansible_collections.steelyard.stack.plugins.module_utils.fileset_model import HEADER, WantedFile
+from ansible_collections.steelyard.stack.plugins.module_utils.systemd_model import UNIT_DIR
 
-HEADER = "# Managed by Steelyard: changes are overwritten.\n"
-UNIT_DIR = "/etc/systemd/system"
 CONFIG_DIR = "/etc/steelyard/app"
 USER = "app"
 

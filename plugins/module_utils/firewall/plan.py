@@ -25,7 +25,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, 
 
 CHAINS = (("input", "input", "drop", 0),)
 PRUNE = "firewall_prune"
-"""The role's variable that takes those out of the sets whom the inventory does not know."""
+"""The variable that takes those out of the sets whom the inventory does not know."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import combinations
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils import services
+from ansible_collections.steelyard.stack.plugins.module_utils import scale, services
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, SteelyardError
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import GROUPS, Fleet, Listener
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import (
@@ -24,7 +24,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model im
     Inventory,
     Options,
 )
-from ansible_collections.steelyard.stack.plugins.module_utils.inventory.rehearsal import lab_problems
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory.rehearsal import lab_problems, no_host_problems
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.report import at, gather, host_list, tidy
 from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_size
 from ansible_collections.steelyard.stack.plugins.module_utils.validate import check as check_options
@@ -45,6 +45,8 @@ Listeners = Mapping[str, Sequence[Listener]]
 
 def problems(inventory: Inventory, declared: Options, operation: str = "site") -> list[Problem]:
     """Return everything that is wrong with the inventory for this operation, each thing once, no secret shown."""
+    if not inventory.fleet.hosts:
+        return no_host_problems(inventory)
     options = {**declared, **COMMON}
     found = lab_problems(inventory)
     found += limit_problems(inventory, operation)
@@ -54,6 +56,7 @@ def problems(inventory: Inventory, declared: Options, operation: str = "site") -
     found += secret_problems(inventory)
     found += value_problems(inventory, options)
     found += address_problems(inventory)
+    found += _raised(lambda: scale.asked_for(inventory.fleet))
     found += id_problems(inventory)
     found += _of_services(inventory, found)
     return tidy(found, inventory.secret_values)

@@ -36,6 +36,7 @@ COMMON: Options = {
     "steelyard_address": {"type": "str"},
     "steelyard_zone": {"type": "str"},
     "steelyard_lab": {"type": "str"},
+    "steelyard_look": {"type": "str"},
     "steelyard_extra_groups": {"type": "list", "elements": "str"},
     "steelyard_extra_variables": {"type": "list", "elements": "str"},
     "ape_tier": {"type": "int", "choices": [1, 2, 3, 4]},
@@ -67,7 +68,8 @@ class Group:
 class Source:
     """One `-i` of the run that is a file or folder: as it was given, and its folder's full path.
 
-    A lab's overlay has the lab's name, the folder of the inventory that it `stands_for`, and its stand-ins' addresses.
+    A lab's overlay has the lab's name, the folder of the inventory that it `stands_for`, its stand-ins' addresses, and
+    by stand-in every other variable that decides how it is `reached`.
     """
 
     path: str
@@ -75,6 +77,7 @@ class Source:
     lab: str = ""
     stands_for: str = ""
     addresses: Mapping[str, str] = field(default_factory=dict, hash=False)
+    reached: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ class Inventory:
     `names`: every variable the host has; `sources`: where a variable was written; `secrets`: GIVEN, EMPTY,
     MISSING or an error for each name in `steelyard_secrets`; `secret_values`: what must never be printed;
     `limit` and `selected`: the run's `--limit` and the hosts it leaves; `given`: the run's sources, in their order;
-    `labs`: overlays that stand in for them, given or not.
+    `labs`: overlays that stand in for them, given or not; `reached`: the variables in force that decide how a host is
+    reached, as they are written.
     """
 
     fleet: Fleet = field(default_factory=Fleet)
@@ -98,6 +102,7 @@ class Inventory:
     selected: frozenset[str] = frozenset()
     given: tuple[Source, ...] = ()
     labs: tuple[Source, ...] = ()
+    reached: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
 
 def declared_by(specs: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -7,12 +7,24 @@ Every playbook asks this first, through `inventory_check`, before anybody is con
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem
 from ansible_collections.steelyard.stack.plugins.module_utils.inventory.model import Inventory, Source
-from ansible_collections.steelyard.stack.plugins.module_utils.inventory.report import host_list
+from ansible_collections.steelyard.stack.plugins.module_utils.inventory.report import gather, host_list
+from ansible_collections.steelyard.stack.plugins.module_utils.validate import HIDDEN
 
+CONNECTION = re.compile(
+    r"^ansible_(connection|host|port|user|pass(word)?|private_key\w*|host_key_checking|control_path\w*"
+    r"|(ssh|scp|sftp|paramiko)_\w+)$"
+)
+"""Variables that decide who is reached, and how. An overlay states each that its inventory states."""
+
+_SECRET = re.compile(r"_pass(word)?$|_passphrase$|_private_key$")
+_ADDRESS = ("ansible_host", "ansible_ssh_host")
+NOT_OVERRIDDEN = "take away what overrides it: -e, or host_vars beside the playbook"
 NEVER_MIXED = "a rehearsal never touches real machines: every host is in the lab, or none"
 
 
@@ -21,7 +33,22 @@ def lab_problems(inventory: Inventory) -> list[Problem]:
     wrong = list(_of_another_inventory(inventory))
     if wrong:  # what else is odd follows from it, and would mislead
         return wrong
-    return [*_mixed(inventory), *_overlay_not_last(inventory), *_reached_elsewhere(inventory)]
+    return [
+        *_mixed(inventory),
+        *_overlay_not_last(inventory),
+        *_reached_elsewhere(inventory),
+        *gather(_reached_otherwise(inventory), [host.name for host in inventory.fleet.hosts]),
+    ]
+
+
+def no_host_problems(inventory: Inventory) -> list[Problem]:
+    """A run of an inventory without hosts would do nothing and seem to have done its work; an overlay names none."""
+    given = ", ".join(f"-i {source.path}" for source in inventory.given)
+    overlay = next((source for source in inventory.given if source.lab), None)
+    remedy = "give the inventory with -i, and see its hosts with: ansible-inventory -i INVENTORY --graph"
+    if overlay is not None:
+        remedy = f"give the inventory before its lab: -i {overlay.stands_for or 'INVENTORY'} -i {overlay.path}"
+    return [Problem("inventory", "an inventory has hosts", f"none in {given}" if given else "none given", remedy)]
 
 
 def _mixed(inventory: Inventory) -> Iterator[Problem]:
@@ -83,8 +110,30 @@ def _reached_elsewhere(inventory: Inventory) -> Iterator[Problem]:
         for name, place in found.items():
             if str(place) != own:
                 rule = f"a stand-in is reached at its own address, {own}"
-                remedy = "take away what overrides it: -e, or host_vars beside the playbook"
-                yield Problem(f"{host.name}: {name}", rule, str(place), remedy)
+                yield Problem(f"{host.name}: {name}", rule, str(place), NOT_OVERRIDDEN)
+
+
+def _reached_otherwise(inventory: Inventory) -> Iterator[tuple[str, Problem]]:
+    """Somebody else may answer to another port, connection or command than the overlay's."""
+    told = {name: own for source in inventory.given for name, own in source.reached.items()}
+    for host in inventory.fleet.hosts:
+        own, found = told.get(host.name), inventory.reached.get(host.name, {})
+        if own is None:
+            continue
+        for name in sorted(n for n in {*own, *found} if CONNECTION.match(n) and n not in _ADDRESS):
+            if name not in own or _text(found.get(name)) != _text(own[name]):
+                should = _shown(name, own[name]) if name in own else "without this variable"
+                rule = f"a stand-in is reached as its lab says, {should}"
+                yield host.name, Problem(name, rule, _shown(name, found.get(name)), NOT_OVERRIDDEN)
+
+
+def _text(value: Any) -> str:
+    """What `-e` gives is text: `true` is True, `22` is 22, and null is an empty text."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _shown(name: str, value: Any) -> str:
+    return HIDDEN if _SECRET.search(name) else _text(value)
 
 
 def _up(inventory: Inventory, lab: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import SERVICE as APP
@@ -27,6 +27,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.nginx.options impo
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.sites import Listen, Site
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import Server, canonical, endpoint_of
+from ansible_collections.steelyard.stack.plugins.module_utils.portable import Portable
 from ansible_collections.steelyard.stack.plugins.module_utils.units import parse_duration, parse_size
 from ansible_collections.steelyard.stack.plugins.module_utils.validate import check
 
@@ -45,7 +46,7 @@ _SERVER_NAME = re.compile(r"^(_|\*?[A-Za-z0-9._-]+(\.\*)?)$")
 
 
 @dataclass(frozen=True)
-class Member:
+class Member(Portable):
     """One instance that a pool should have (`up`), have but not use (`down`), or lose (`removed`)."""
 
     host: str
@@ -67,7 +68,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(Portable):
     """One upstream as wanted. Durations are seconds; `health` is the path that a member answers, empty for TCP.
 
     `known_hosts` are all hosts of the inventory: a line of one of these that no member states is to be removed.
@@ -108,20 +109,6 @@ class Pool:
     def servers(self) -> tuple[Server, ...]:
         """Return the lines of a pool that is created now."""
         return tuple(s for s in map(self.server_of, self.members) if s is not None)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        members = [{f.name: getattr(m, f.name) for f in fields(m)} for m in self.members]
-        return {
-            **{f.name: getattr(self, f.name) for f in fields(self)},
-            "members": members, "known_hosts": list(self.known_hosts),
-        }  # fmt: skip
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Pool:
-        """Read back what `as_dict` wrote."""
-        members = tuple(Member(**m) for m in raw.get("members", ()))
-        return cls(**{**raw, "members": members, "known_hosts": tuple(raw.get("known_hosts", ()))})
 
 
 def _given(raw: Mapping[str, Any], options: Options, key: str) -> Any:

@@ -5,18 +5,19 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import endpoint_of
+from ansible_collections.steelyard.stack.plugins.module_utils.portable import Portable
 
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 @dataclass(frozen=True)
-class Listen:
+class Listen(Portable):
     """Where a site listens; without an address, on all of them. IPv6 addresses are without brackets."""
 
     port: int
@@ -49,7 +50,7 @@ class Listen:
 
 
 @dataclass(frozen=True)
-class Site:
+class Site(Portable):
     """One server block in front of a pool. Durations are seconds, sizes bytes."""
 
     name: str
@@ -63,17 +64,6 @@ class Site:
     max_body_size: int = 2**20
     allow_from: tuple[str, ...] = ()
     allow_from_networks: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        listen = [{"port": at.port, "address": at.address} for at in self.listen]
-        return {**{f.name: getattr(self, f.name) for f in fields(self)}, "listen": listen}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Site:
-        """Read back what `as_dict` wrote."""
-        lists = {k: tuple(raw[k]) for k in ("server_names", "allow_from", "allow_from_networks") if k in raw}
-        return cls(**{**raw, **lists, "listen": tuple(Listen(**at) for at in raw["listen"])})
 
 
 def listen_directives(sites: Iterable[Site], backlog: int, ipv6: bool = True) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from ansible_collections.steelyard.stack.plugins.module_utils.portable import Portable
 
 
 def canonical(address: str) -> str:
@@ -28,7 +30,7 @@ def endpoint_of(address: str, port: int) -> str:
 
 
 @dataclass(frozen=True)
-class Server:
+class Server(Portable):
     """One `server` line of a members file. `fail_timeout` is in seconds; `host` is only the comment behind it.
 
     Defaults are nginx's own (ngx_http_upstream_module). `extra` holds parameters that we never write: a line that
@@ -67,15 +69,6 @@ class Server:
         words += ["down"] if self.down else []
         return " ".join(words) + ";"
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        return {**{f.name: getattr(self, f.name) for f in fields(self)}, "extra": list(self.extra)}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Server:
-        """Read back what `as_dict` wrote."""
-        return cls(**{**raw, "extra": tuple(raw.get("extra", ()))})
-
 
 def members_file(servers: Iterable[Server]) -> str:
     """Return the text of a members file: what is between the braces of an upstream block."""
@@ -108,7 +101,7 @@ def through_path(pool: str) -> str:
 
 
 @dataclass(frozen=True)
-class SeenPool:
+class SeenPool(Portable):
     """One members file as found. `loaded` is the running nginx's own word; `connections` are by endpoint."""
 
     servers: tuple[Server, ...] = ()
@@ -142,7 +135,7 @@ class SeenPool:
 
 
 @dataclass(frozen=True)
-class Balancer:
+class Balancer(Portable):
     """One load balancer as found; `held` are the members (pool, endpoint) with an open undo note.
 
     `excused` is one that the inventory takes out of service: it may be silent, and its members are left as they are.
@@ -166,16 +159,3 @@ class Balancer:
     def in_service(self) -> bool:
         """Whether its members are changed with those of the others: it answers, has nginx, and is not excused."""
         return self.reachable and self.installed and not self.excused
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        pools = {name: pool.as_dict() for name, pool in self.pools.items()}
-        held = [list(h) for h in self.held]
-        return {**{f.name: getattr(self, f.name) for f in fields(self)}, "pools": pools, "held": held}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Balancer:
-        """Read back what `as_dict` wrote."""
-        pools = {name: SeenPool.from_dict(pool) for name, pool in raw.get("pools", {}).items()}
-        held = tuple((str(pool), str(endpoint)) for pool, endpoint in raw.get("held", ()))
-        return cls(**{**raw, "pools": pools, "held": held})

@@ -10,17 +10,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.client import Client
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ADMIN, ClusterSpec, Secrets
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import Access, Tls
 
 
 @contextmanager
 def opened(wanted: ClusterSpec, secrets: Secrets) -> Iterator[Client]:
-    """Lend a client of the cluster's instances as our ACL user; raises Refused where a secret is missing."""
+    """Lend a client of a Redis Cluster's instances as our ACL user; raises Refused where a secret is missing."""
+    with signed_in(wanted, secrets) as access, closing(Client(access, wanted.instances)) as client:
+        yield client
+
+
+@contextmanager
+def signed_in(wanted: ClusterSpec, secrets: Secrets) -> Iterator[Access]:
+    """Lend what signs in at the cluster's servers as our ACL user; raises Refused where a secret is missing."""
     where = f"redis {wanted.name}"
     remedy = "hand in lookup('steelyard.stack.wanted', 'redis_secrets') of a host with an instance of the cluster"
     if ADMIN not in secrets.passwords:
@@ -30,9 +37,7 @@ def opened(wanted: ClusterSpec, secrets: Secrets) -> Iterator[Client]:
     with ExitStack() as stack:
         files = [stack.enter_context(_in_memory(text)) for text in (secrets.ca, secrets.certificate, secrets.key)]
         tls = Tls(*files) if wanted.tls else None
-        client = Client(Access(ADMIN, secrets.passwords[ADMIN], tls), wanted.instances)
-        stack.callback(client.close)
-        yield client
+        yield Access(ADMIN, secrets.passwords[ADMIN], tls)
 
 
 @contextmanager

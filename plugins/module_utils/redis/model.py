@@ -10,8 +10,10 @@ named `redis1:7000` after its inventory host and port: `redis@7000.service` ther
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from ansible_collections.steelyard.stack.plugins.module_utils.portable import Portable
 
 SERVICE = "redis"
 GROUP = "redis"
@@ -26,8 +28,8 @@ ADMIN, REPLICATOR, SENTINEL = "steelyard", "replication", "sentinel"
 
 
 @dataclass(frozen=True)
-class Instance:
-    """One server process; `address` is where its peers reach it."""
+class HostProcess(Portable):
+    """One process of a cluster on one host; `address` is where its peers reach it."""
 
     cluster: str
     host: str
@@ -42,6 +44,16 @@ class Instance:
         return f"{self.host}:{self.port}"
 
     @property
+    def stays(self) -> bool:
+        """Whether it is to be there when all is done; one in maintenance is."""
+        return self.state != "leaving"
+
+
+@dataclass(frozen=True)
+class Instance(HostProcess):
+    """One server process."""
+
+    @property
     def unit(self) -> str:
         """The systemd unit."""
         return f"redis@{self.port}.service"
@@ -51,59 +63,19 @@ class Instance:
         """Where it talks to its peers in mode cluster."""
         return self.port + BUS_OFFSET
 
-    @property
-    def stays(self) -> bool:
-        """Whether it is to be a member when all is done; one in maintenance is."""
-        return self.state != "leaving"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Instance:
-        """Read back what `as_dict` wrote."""
-        return cls(**{**raw, "port": int(raw["port"])})
-
 
 @dataclass(frozen=True)
-class SentinelInstance:
-    """One Sentinel process on one host; it watches one cluster."""
-
-    cluster: str
-    host: str
-    address: str
-    port: int
-    zone: str = ""
-    state: str = "present"
-
-    @property
-    def name(self) -> str:
-        """Inventory host and port."""
-        return f"{self.host}:{self.port}"
+class SentinelInstance(HostProcess):
+    """One Sentinel process; it watches one cluster."""
 
     @property
     def unit(self) -> str:
         """The systemd unit."""
         return f"redis-sentinel@{self.port}.service"
 
-    @property
-    def stays(self) -> bool:
-        """Whether it is to watch when all is done."""
-        return self.state != "leaving"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> SentinelInstance:
-        """Read back what `as_dict` wrote."""
-        return cls(**{**raw, "port": int(raw["port"])})
-
 
 @dataclass(frozen=True)
-class Sentinel:
+class Sentinel(Portable):
     """How a replicated cluster is watched. Durations are seconds."""
 
     group: str
@@ -114,19 +86,9 @@ class Sentinel:
     parallel_syncs: int = 1
     instances: tuple[SentinelInstance, ...] = ()
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        raw = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**raw, "instances": [i.as_dict() for i in self.instances]}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Sentinel:
-        """Read back what `as_dict` wrote."""
-        return cls(**{**raw, "instances": tuple(SentinelInstance.from_dict(i) for i in raw.get("instances", ()))})
-
 
 @dataclass(frozen=True)
-class ClusterSpec:
+class ClusterSpec(Portable):
     """What is wanted of one cluster, without secrets: what planners plan from.
 
     `threshold` is percent, `node_timeout` seconds, `maxmemory` bytes an instance (0: what the server has).
@@ -158,25 +120,9 @@ class ClusterSpec:
             return 1
         return self.shards or len(self.staying) // (1 + self.replicas)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        raw = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        sentinel = self.sentinel.as_dict() if self.sentinel else None
-        return {**raw, "instances": [i.as_dict() for i in self.instances], "sentinel": sentinel}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> ClusterSpec:
-        """Read back what `as_dict` wrote; numbers that Ansible turned into text are turned back."""
-        instances = tuple(Instance.from_dict(i) for i in raw.get("instances", ()))
-        sentinel = Sentinel.from_dict(raw["sentinel"]) if raw.get("sentinel") else None
-        numbers: dict[str, Any] = {k: int(raw[k]) for k in ("replicas", "maxmemory") if k in raw}
-        numbers |= {k: float(raw[k]) for k in ("threshold", "node_timeout") if k in raw}
-        shards = int(raw["shards"]) if raw.get("shards") else None
-        return cls(**{**raw, **numbers, "shards": shards, "instances": instances, "sentinel": sentinel})
-
 
 @dataclass(frozen=True)
-class User:
+class User(Portable):
     """An application's ACL user; `commands`, `keys` and `channels` are ACL rules as the server writes them."""
 
     name: str
@@ -186,17 +132,16 @@ class User:
 
 
 @dataclass(frozen=True)
-class Secrets:
-    """What must not be seen: passwords by ACL user (ours and the applications'), and PEM texts. Never print it."""
+class Secrets(Portable):
+    """What must not be seen: passwords by ACL user (ours and the applications'), and PEM texts. Never print it.
+
+    What `as_dict` returns is for a module's `no_log` option, never for a log.
+    """
 
     passwords: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
     certificate: str = field(default="", repr=False)
     key: str = field(default="", repr=False)
     ca: str = field(default="", repr=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it in JSON types: hand it to a module's `no_log` option, never to a log."""
-        return {"passwords": dict(self.passwords), "certificate": self.certificate, "key": self.key, "ca": self.ca}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Secrets:
@@ -206,7 +151,7 @@ class Secrets:
 
 
 @dataclass(frozen=True)
-class Cluster:
+class Cluster(Portable):
     """All that the inventory states of one cluster. Sizes are bytes, durations seconds, `threshold` percent.
 
     `maxmemory` and `write_rate` (bytes a second) are 0 where nothing is stated: sizing decides.
@@ -243,24 +188,9 @@ class Cluster:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it in JSON types, without the secrets."""
-        raw = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "secrets"}
-        lists = {k: list(raw[k]) for k in ("ports", "save", "allow_from", "allow_from_networks")}
-        users = [
-            {"name": u.name, "commands": list(u.commands), "keys": list(u.keys), "channels": list(u.channels)}
-            for u in self.users
-        ]
-        sentinel = self.sentinel.as_dict() if self.sentinel else None
-        return {**raw, **lists, "users": users, "sentinel": sentinel, "settings": dict(self.settings)}
+        return {name: value for name, value in super().as_dict().items() if name != "secrets"}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any], secrets: Secrets | None = None) -> Cluster:
         """Read back what `as_dict` wrote."""
-        lists = {k: tuple(raw.get(k) or ()) for k in ("save", "allow_from", "allow_from_networks")}
-        users = tuple(
-            User(u["name"], *(tuple(u.get(k) or ()) for k in ("commands", "keys", "channels")))
-            for u in raw.get("users") or ()
-        )
-        sentinel = Sentinel.from_dict(raw["sentinel"]) if raw.get("sentinel") else None
-        ports = tuple(int(p) for p in raw.get("ports") or ())
-        given = {**raw, **lists, "users": users, "sentinel": sentinel, "ports": ports}
-        return cls(**given, secrets=secrets or Secrets())
+        return replace(super().from_dict(raw), secrets=secrets or Secrets())

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet, Host
-from ansible_collections.steelyard.stack.plugins.module_utils.redis import check, inventory, model, sizing
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import check, inventory, model, scaling, sizing
 from ansible_collections.steelyard.stack.plugins.module_utils.service import Room, Service
 
 
@@ -25,6 +25,10 @@ def _oversubscription(fleet: Fleet, host: Host, room: Room) -> list[Problem]:
     return sizing.oversubscription(limits, tenants, "memory and CPUs")
 
 
+def _parts_leave(fleet: Fleet, host: Host) -> bool:
+    return not all(i.stays for i in (*inventory.instances_of(fleet, host), *inventory.sentinels_of(fleet, host)))
+
+
 SERVICE = Service(
     name=model.SERVICE,
     problems=check.problems,
@@ -32,8 +36,10 @@ SERVICE = Service(
     listeners=inventory.listeners,
     units=("redis@*", "redis-sentinel@*"),
     wanted={
+        "redis_asks": scaling.asks,
         "redis_clusters": inventory.wanted_clusters,
         "redis_instances": inventory.wanted_instances,
+        "redis_leases": scaling.leases,
         "redis_secrets": inventory.wanted_secrets,
         "redis_sentinels": inventory.wanted_sentinels,
     },
@@ -42,4 +48,5 @@ SERVICE = Service(
     # A fork for a snapshot or a rewrite needs no memory of its own, but without this the kernel may refuse it.
     sysctls={"vm.overcommit_memory": 1},
     requirements=model.REQUIREMENTS,
+    parts_leave=_parts_leave,
 )

@@ -19,13 +19,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app.sizing import system_share
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Problem, Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.config import normal
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import CLUSTER, STANDALONE, Cluster
+from ansible_collections.steelyard.stack.plugins.module_utils.sizing import MIB, system_share
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
 
-MIB = 2**20
 PERSISTENT_SHARE, PLAIN_SHARE = 0.6, 0.8
 FULL_SYNC_RATE = 50 * MIB
 """Bytes a second that a full synchronisation is counted on to move: made, sent and loaded, on a slow disk."""

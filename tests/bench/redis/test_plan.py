@@ -7,8 +7,8 @@ import time
 import pytest
 from support.cluster_sim import Sim
 
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan import make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec, Instance
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.plan import make_plan
 
 pytestmark = pytest.mark.slow
 MOST = 1.0

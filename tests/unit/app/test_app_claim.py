@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from support.app_hosts import app_class, instances
 
-from ansible_collections.steelyard.stack.plugins.module_utils.app import claim, client, model, releases
+from ansible_collections.steelyard.stack.plugins.module_utils import claim, command
+from ansible_collections.steelyard.stack.plugins.module_utils.app import client, model, releases
 from ansible_collections.steelyard.stack.plugins.module_utils.app.plan import Wish, make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Locked
+from ansible_collections.steelyard.stack.plugins.module_utils.instances import module as flow
 from ansible_collections.steelyard.stack.plugins.module_utils.process import process_of
 from ansible_collections.steelyard.stack.plugins.modules import app_instances as module
 
@@ -36,18 +38,18 @@ class Time:
 
 
 @pytest.fixture
-def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    path = str(tmp_path / "app.lock")
+def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> claim.Ground:
+    ground = claim.Ground(str(tmp_path / "app.lock"), "app", "applications")
     time = Time()
 
-    def here(run: str, patience: float) -> Any:
-        return claim.claimed(run, patience, path, time.clock, time.sleep)
+    def here(run: str, patience: float, _ground: claim.Ground) -> Any:
+        return claim.claimed(run, patience, ground, time.clock, time.sleep)
 
-    monkeypatch.setattr(module, "claimed", here)
-    monkeypatch.setattr(module, "require_patience", lambda waited: claim.require_patience(waited, path))
+    monkeypatch.setattr(flow, "claimed", here)
+    monkeypatch.setattr(flow, "require_patience", lambda waited, _ground: claim.require_patience(waited, ground))
     monkeypatch.setattr(module.work, "DOWNLOADS", str(tmp_path / "download"))
     monkeypatch.setattr(module.work, "read", lambda wish: (Seen(), make_plan(Seen(), wish)))
-    return path
+    return ground
 
 
 def call(**more: Any) -> dict[str, Any]:
@@ -55,10 +57,10 @@ def call(**more: Any) -> dict[str, Any]:
         "plan": make_plan(Seen(), WISH).summary(), "budget": 10.0, "waited": 0.0, "lease": {"run": "mine"},
         "archives": {}, "python": "/usr/bin/python3", **more,
     }  # fmt: skip
-    return module.apply(WISH, params, check_mode=False)
+    return module.AppWork(WISH, params).apply(check_mode=False)
 
 
-def test_while_another_run_works_nothing_is_done(lock: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_another_run_works_nothing_is_done(lock: claim.Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.work.Executor, "execute", lambda *_: pytest.fail("did a step beside another run"))
     with claim.claimed("other", 0, lock):
         answer = call()
@@ -67,13 +69,15 @@ def test_while_another_run_works_nothing_is_done(lock: str, monkeypatch: pytest.
     assert answer["remaining"] == [s.id for s in make_plan(Seen(), WISH).steps]
 
 
-def test_waiting_has_an_end_and_names_the_other_run(lock: str) -> None:
+def test_waiting_has_an_end_and_names_the_other_run(lock: claim.Ground) -> None:
     with claim.claimed("other", 0, lock), pytest.raises(Locked, match="run other still does") as caught:
         call(waited=claim.PATIENCE)
     assert caught.value.exit_code == Locked.exit_code
 
 
-def test_steps_are_done_under_the_claim_and_it_is_given_back(lock: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_are_done_under_the_claim_and_it_is_given_back(
+    lock: claim.Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = []
 
     def execute(executor: Any, step: Any, left: float) -> None:
@@ -91,7 +95,7 @@ def test_steps_are_done_under_the_claim_and_it_is_given_back(lock: str, monkeypa
 
 
 def test_what_a_killed_run_downloaded_is_gone_once_the_host_is_claimed(
-    lock: str, monkeypatch: pytest.MonkeyPatch
+    lock: claim.Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = Path(module.work.DOWNLOADS) / "demo-1.0.0"
     left.parent.mkdir()
@@ -104,7 +108,7 @@ def test_what_a_killed_run_downloaded_is_gone_once_the_host_is_claimed(
     assert not left.parent.exists()
 
 
-def test_a_download_is_private_and_does_not_stay(lock: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_is_private_and_does_not_stay(lock: claim.Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def install(_release: object, archive: Path, *_: object) -> None:
@@ -118,7 +122,7 @@ def test_a_download_is_private_and_does_not_stay(lock: str, monkeypatch: pytest.
     assert not Path(module.work.DOWNLOADS).exists()
 
 
-def test_time_waited_for_another_run_is_not_held_against_a_start(lock: str) -> None:
+def test_time_waited_for_another_run_is_not_held_against_a_start(lock: claim.Ground) -> None:
     time = Time()
     with claim.claimed("other", 0, lock, time.clock, time.sleep):
         time.now += 60
@@ -136,13 +140,13 @@ def test_time_waited_for_another_run_is_not_held_against_a_start(lock: str) -> N
         pass
 
 
-def test_a_build_that_outlives_its_module_still_holds_the_host(lock: str) -> None:
+def test_a_build_that_outlives_its_module_still_holds_the_host(lock: claim.Ground) -> None:
     """A child that was handed the file keeps the claim when the module has gone."""
     with claim.claimed("killed", 0, lock) as held:
         assert held is not None
         child = subprocess.Popen(
             [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[held.file]
-        )  # what client.run does with hold
+        )  # what command.run does with hold
     with claim.claimed("next", 0, lock) as early:
         assert early is None
     child.communicate(b"\n", timeout=20)
@@ -152,19 +156,19 @@ def test_a_build_that_outlives_its_module_still_holds_the_host(lock: str) -> Non
 
 def test_a_command_keeps_what_it_is_told_to_hold(tmp_path: Path) -> None:
     file = os.open(tmp_path / "held", os.O_RDWR | os.O_CREAT)
-    said = client.run([sys.executable, "-c", f"import os; print(os.fstat({file}).st_size)"], hold=[file])
+    said = command.run([sys.executable, "-c", f"import os; print(os.fstat({file}).st_size)"], hold=[file])
     os.close(file)
     assert said.strip() == "0"
 
 
-def test_a_claim_on_a_file_that_was_removed_is_none(lock: str) -> None:
+def test_a_claim_on_a_file_that_was_removed_is_none(lock: claim.Ground) -> None:
     """Who cleans a host removes the file: whoever opened it before must not work beside who makes a new one."""
-    old = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    old = os.open(lock.path, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(old, fcntl.LOCK_EX)
     claim.forget(lock)
     with claim.claimed("next", 0, lock) as held:
         assert held is not None
-        assert os.fstat(held.file).st_ino == os.stat(lock).st_ino
+        assert os.fstat(held.file).st_ino == os.stat(lock.path).st_ino
     os.close(old)
 
 

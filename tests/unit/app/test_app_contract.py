@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from support.app_hosts import app_class, instances
-from support.documented import documentation
+from support.documented import documentation, spec_of, without_no_log
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app import arguments
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Instance
@@ -16,25 +15,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.app.options import
 from ansible_collections.steelyard.stack.plugins.modules import app_instances
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "app"
-
-
-def spec_of(documented: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, option in documented.items():
-        found[name] = {k: option[k] for k in ("type", "elements", "choices", "required", "default") if k in option}
-        if "suboptions" in option:
-            found[name]["options"] = spec_of(option["suboptions"])
-    return found
-
-
-def without_no_log(spec: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: {
-            **{k: v for k, v in option.items() if k not in ("no_log", "options")},
-            **({"options": without_no_log(option["options"])} if "options" in option else {}),
-        }
-        for name, option in spec.items()
-    }
 
 
 def test_the_documentation_is_the_argument_spec() -> None:

@@ -87,25 +87,6 @@ def test_paths_are_written_once() -> None:
     assert len(paths) == 2 + 2 + 3 * 3
 
 
-def test_systemctl_show_of_several_units() -> None:
-    text = (
-        "Id=app@8000.service\nActiveState=active\nMainPID=618\nActiveEnterTimestamp=@1795247164\n\n"
-        "Id=app.slice\nMemoryMax=infinity\nActiveState=inactive\nDescription=a=b\n"
-    )
-    found = parse.show_blocks(text)
-    assert found["app@8000.service"]["MainPID"] == "618"
-    assert found["app.slice"]["Description"] == "a=b"
-    assert parse.unix_time(found["app@8000.service"]["ActiveEnterTimestamp"]) == 1795247164.0
-    assert parse.unix_time("") == 0.0
-
-
-def test_spans_of_systemd() -> None:
-    assert parse.seconds("1min 30s", 5) == 90
-    assert parse.seconds("500ms", 5) == 0.5
-    assert parse.seconds("2s", 5) == 2
-    assert parse.seconds("infinity", 5) == 5
-
-
 def test_ports_in_names() -> None:
     names = ["/etc/systemd/system/app@8000.service.d/steelyard.conf", "app@8001.service loaded active", "app@x.service"]
     assert parse.ports_in(names) == {8000, 8001}

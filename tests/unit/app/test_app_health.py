@@ -33,20 +33,20 @@ def test_verdict_of_one_instance(change: dict[str, Any], ok: bool, says: list[st
     wanted = instances({"api": app_class()})
     seen = converged(wanted, Slice())
     seen = replace(seen, instances={8000: replace(seen.instances[8000], **change)})
-    verdict = judge(seen, Wish(wanted, Slice(), "api1"))
+    verdict = judge(seen, Wish(wanted, Slice(), host="api1"))
     assert verdict.ok is ok
     assert len(verdict.findings) == len(says)
     assert all(word in finding.seen for word, finding in zip(says, verdict.findings, strict=True))
 
 
 def test_an_instance_that_does_not_exist_is_bad() -> None:
-    assert not judge(Seen(), Wish(instances({"api": app_class()}), Slice(), "api1")).ok
+    assert not judge(Seen(), Wish(instances({"api": app_class()}), Slice(), host="api1")).ok
 
 
 def test_maintenance_and_leftovers_are_only_noted() -> None:
     wanted = instances({"api": app_class(ports=[8000, 8001])})
     resting = instances({"api": app_class()}, app_state="maintenance")
-    verdict = judge(converged(wanted, Slice()), Wish(resting, Slice(), "api1"))
+    verdict = judge(converged(wanted, Slice()), Wish(resting, Slice(), host="api1"))
     assert verdict.ok
     assert len(verdict.findings) == 2
 

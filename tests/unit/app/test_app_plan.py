@@ -57,8 +57,9 @@ def test_case(case: dict[str, Any]) -> None:
     options = {"groups": groups_of(wanted["classes"]), **wanted.get("host", {})}
     wish = Wish(
         instances(classes_of(wanted["classes"]), **options) if wanted["classes"] else (),
-        whole, "api1", wanted.get("remove", False), wanted.get("restart", "never"),
-        tuple(wanted.get("ports", ())), wanted.get("started_before", 0), wanted.get("python", ""),
+        whole, host="api1", remove=wanted.get("remove", False), restart=wanted.get("restart", "never"),
+        ports=tuple(wanted.get("ports", ())), started_before=wanted.get("started_before", 0),
+        python=wanted.get("python", ""),
     )  # fmt: skip
     seen = seen_of(case["seen"], whole)
     plan = make_plan(seen, wish)
@@ -96,7 +97,7 @@ FULL = {"groups": ("api", "workers")}
 def wishes(draw: st.DrawFn, **fixed: Any) -> Wish:
     wanted = instances(draw(CLASSES), app_state=draw(STATES), **FULL)
     options = {"remove": draw(st.booleans()), "restart": draw(st.sampled_from(["never", "needed"])), **fixed}
-    return Wish(wanted, Slice(100, 2**30), "api1", **options)
+    return Wish(wanted, Slice(100, 2**30), host="api1", **options)
 
 
 @st.composite
@@ -168,7 +169,7 @@ def test_with_removal_only_placed_instances_stay(seen: Seen, wish: Wish) -> None
 
 
 def test_steps_and_fingerprints_hold_no_secret() -> None:
-    wish = Wish(instances({"api": app_class(secrets={"TOKEN": "open-sesame"})}), Slice(), "api1")
+    wish = Wish(instances({"api": app_class(secrets={"TOKEN": "open-sesame"})}), Slice(), host="api1")
     plan = make_plan(Seen(), wish)
     assert "open-sesame" not in str(plan.summary())
     assert "open-sesame" not in plan.as_table()
@@ -176,6 +177,6 @@ def test_steps_and_fingerprints_hold_no_secret() -> None:
 
 def test_another_secret_is_another_fingerprint_and_needs_a_restart() -> None:
     old, new = (instances({"api": app_class(secrets={"TOKEN": value})}) for value in "ab")
-    seen, wish = converged(old, Slice()), Wish(new, Slice(), "api1")
+    seen, wish = converged(old, Slice()), Wish(new, Slice(), host="api1")
     assert restart_needed(seen, wish) == (8000,)
-    assert make_plan(seen, wish).fingerprint != make_plan(seen, Wish(old, Slice(), "api1")).fingerprint
+    assert make_plan(seen, wish).fingerprint != make_plan(seen, Wish(old, Slice(), host="api1")).fingerprint

@@ -17,7 +17,8 @@ from ansible.plugins.action import ActionBase
 from support.app_hosts import app_class, instances
 
 from ansible_collections.steelyard.stack.plugins.action import app_instances as action
-from ansible_collections.steelyard.stack.plugins.module_utils.app import payload, plan
+from ansible_collections.steelyard.stack.plugins.module_utils import payload
+from ansible_collections.steelyard.stack.plugins.module_utils.app import plan
 from ansible_collections.steelyard.stack.plugins.module_utils.app.plan import Wish, make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused

@@ -54,9 +54,8 @@ def seen_of(raw: dict[str, Any]) -> Seen:
 
 
 def keep_of(case: dict[str, Any]) -> Keep:
-    """As the role asks for it: what leaves is kept, and what nobody knows unless it is pruned."""
-    keeps = case.get("keep_leaving", False)
-    return Keep(keeps, keeps and not case.get("prune", False))
+    """As the module is asked: what leaves is kept where told so, and what nobody knows unless it is pruned."""
+    return Keep(case.get("keep_leaving", False), not case.get("prune", False))
 
 
 @pytest.mark.parametrize("case", load_cases(HERE / "cases"))

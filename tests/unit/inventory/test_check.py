@@ -97,6 +97,7 @@ def build(changes: dict[str, Any]) -> Inventory:
         selected=frozenset(raw.get("selected", raw["hosts"])),
         given=tuple(Source(**source) for source in raw.get("given", ())),
         labs=tuple(Source(**source) for source in raw.get("labs", ())),
+        reached=raw.get("reached", {}),
     )
 
 

@@ -112,8 +112,32 @@ def test_the_overlay_comes_last_and_is_not_overridden(place: Place) -> None:
     lab = place.overlay("shop", shop, ADDRESSES)
     (order, *_rest) = refused(place.play("verify.yml", lab, shop))
     assert order["remedy"] == f"put -i {lab} at the end"
+    same = place.play("verify.yml", shop, lab, ansible_port="1")  # what the overlay says, as text
+    assert same.contacted == {"lb1", "api1"}
     elsewhere = refused(place.play("verify.yml", shop, lab, ansible_host="192.0.2.99"))
     assert {"lb1: ansible_host", "api1: ansible_host"} <= {p["where"] for p in elsewhere}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "own"),
+    [("ansible_connection", "local", ""), ("ansible_port", "2222", "1"), ("ansible_ssh_executable", "/opt/hop", "")],
+)
+def test_nothing_else_of_the_connection_is_overridden(place: Place, name: str, value: str, own: str) -> None:
+    shop = place.inventory("shop", HOSTS)
+    lab = place.overlay("shop", shop, ADDRESSES)
+    problem = refused(place.play("verify.yml", shop, lab, **{name: value}))[0]
+    assert (problem["where"], problem["seen"]) == (name, value)
+    assert problem["rule"] == f"a stand-in is reached as its lab says, {own or 'without this variable'}"
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_an_overlay_alone_is_refused_by_every_playbook(place: Place, playbook: str) -> None:
+    """It names no host: without a rule the run would do nothing, and end as if all were well."""
+    shop = place.inventory("shop", HOSTS)
+    lab = place.overlay("shop", shop, ADDRESSES)
+    (problem,) = refused(place.play(playbook, lab))
+    assert (problem["rule"], problem["seen"]) == ("an inventory has hosts", f"none in -i {lab}")
+    assert problem["remedy"] == f"give the inventory before its lab: -i {shop} -i {lab}"
 
 
 def test_a_host_whose_line_was_deleted_is_gone_from_the_rehearsal(place: Place) -> None:

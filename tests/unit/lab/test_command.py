@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from steelyard.lab import tasks
+from steelyard.lab.faults import Cuts
+from steelyard.lab.inventory import VaultOptions
+from steelyard.lab.model import Inventory, SeenLab, WantedHost
 from steelyard.program import CommandLine, Grammar, rewrite
 
 VERBS = ("cut", "down", "exec", "heal", "kill", "ssh", "start", "status", "up")
@@ -83,6 +86,36 @@ def test_bad_input_is_exit_2(words: str, said: str, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class FoundLab:
+    """A lab without stand-ins, and what was asked of its inventory."""
+
+    name, inventory = "shop", Path("shop")
+    place = type("Place", (), {"folder": Path(".lab/shop")})
+
+    def seen(self) -> SeenLab:
+        return SeenLab(self.name)
+
+    def cuts(self) -> Cuts:
+        return Cuts()
+
+
+def test_status_reads_every_source_that_up_was_given(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else it would say of hosts from a further source that the inventory does not name them."""
+    read: list[tuple[Path, ...]] = []
+
+    def read_inventory(path: Path, _vault: VaultOptions, also: tuple[Path, ...] = ()) -> Inventory:
+        read.append((path, *also))
+        return Inventory("shop", (WantedHost("api9", ("api",)),))
+
+    monkeypatch.setattr(tasks.lab, "find_lab", lambda _inventory, _name: FoundLab())
+    monkeypatch.setattr(tasks, "read_inventory", read_inventory)
+    tasks.status.body(None, "shop", also=["more.yml", "yet-more.yml"])
+    assert read == [(Path("shop"), Path("more.yml"), Path("yet-more.yml"))]
+    assert "api9" in capsys.readouterr().out
 
 
 def test_it_runs_from_anywhere(tmp_path: Path) -> None:

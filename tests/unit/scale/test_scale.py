@@ -14,10 +14,12 @@ from support.world import World, as_seen_table, make_fleet, settled
 
 from ansible_collections.steelyard.stack.plugins.module_utils import scale
 from ansible_collections.steelyard.stack.plugins.module_utils.app.state import Seen
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx import model as nginx
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx.state import Balancer, SeenPool
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Refusal, Step
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import scaling as redis
 
 CASES = Path(__file__).parent / "cases"
 
@@ -43,22 +45,57 @@ def plan_of(service: str, cluster: str, raw: dict[str, Any]) -> Plan:
 def answers_of(fleet: Fleet, seen: dict[str, Any]) -> scale.Answers:
     of_hosts = {
         service: {host: plan_of(service, host, raw) for host, raw in seen.get(service, {}).items()}
-        for service in ("app", "firewall")
+        for service in ("app", "redis", "firewall")
     }
     pools = tuple(plan_of("nginx", "main", raw) for raw in seen.get("pools", ()))
     present = [h.name for h in fleet.group("load_balancers") if h.state_of("nginx") == "present"]
     balancers = tuple(seen.get("balancers", present))
     return scale.Answers(pools, **of_hosts, balancers=balancers, retiring=tuple(seen.get("retiring", ())),
-                         lease_left=seen.get("lease_left", False))  # fmt: skip
+                         lease_left=seen.get("lease_left", False), clusters=clusters_of(fleet, seen))  # fmt: skip
+
+
+def clusters_of(fleet: Fleet, seen: dict[str, Any]) -> tuple[scale.Located, ...]:
+    """Return the one cluster of the fleet as a case has found it; its steps are `verb instance`."""
+    wanted = redis.clusters(fleet)
+    return tuple(
+        scale.Located(
+            "redis", "sessions", raw["coordinator"], cluster_plan(fleet, raw), redis.hosts(wanted[0]),
+            knows=raw.get("knows", True), left=raw.get("left", False),
+        )
+        for raw in seen.get("clusters", ())
+    )  # fmt: skip
+
+
+def cluster_plan(fleet: Fleet, raw: dict[str, Any]) -> Plan:
+    plan = plan_of("redis", "sessions", raw)
+    everybody = tuple(h.name for h in fleet.group("redis"))
+    steps = (replace(s, hosts=everybody, args={"name": s.subject} if ":" in s.subject else {}) for s in plan.steps)
+    return replace(plan, steps=tuple(steps))
+
+
+def asked(fleet: Fleet, look: str) -> Fleet:
+    """Return the fleet as a run with `-e steelyard_look=…` has it."""
+    return Fleet(tuple(replace(h, vars={**h.vars, scale.LOOK: look}) for h in fleet.hosts)) if look else fleet
+
+
+def test_who_is_asked_for_is_in_the_inventory() -> None:
+    fleet = make_fleet(lb1="present", api1="present", worker1="leaving")
+    assert scale.asked_for(asked(fleet, "worker1, api1")) == ("worker1", "api1")
+    assert scale.asked_for(asked(fleet, "all")) == ("api1", "worker1")
+    with pytest.raises(Refused, match="api9"):
+        scale.asked_for(asked(fleet, "api1,api9"))
 
 
 @pytest.mark.parametrize("case", load_cases(CASES))
 def test_case(case: dict[str, Any]) -> None:
-    fleet = make_fleet(**case["fleet"])
+    fleet = asked(make_fleet(case.get("vars", {}), **case["fleet"]), case.get("look", ""))
     answers = answers_of(fleet, case["seen"])
     plan = scale.assemble(fleet, answers)
+    looks = scale.looks(fleet, answers.pools, answers.clusters)
+    asked_of = {"look_app": sorted(looks.app), "look_redis": sorted(looks.redis)}
     found = {
-        "look": list(scale.hosts_to_look_at(fleet, answers.pools)),
+        "look": list(looks.hosts),
+        **{part: names for part, names in asked_of.items() if part in case["wanted"]},
         "parts": {host: list(own) for host, own in scale.parts(fleet, answers).items()},
         "steps": [s.id for s in plan.steps],
         "refusals": [r.rule for r in plan.refusals],

@@ -4,29 +4,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from anyio import move_on_after
+from anyio import create_task_group, move_on_after
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
-from market_api import feeds
+from market_api import backends, feeds
 from market_api.lifecycle import READY, Lifecycle
 from market_api.metrics import Metrics
 from market_api.quotes import SYMBOL, BadQuote, parse_batch
+from market_api.session_api import SessionApi
 from market_api.store import MemoryStore, QuoteStore, StoreFull
 from market_api.stream import Stream
 from market_api.tasks import until_first
 from market_api.web import answer_error, common_middleware, common_routes, read_json, refusal, require_token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
 
@@ -42,11 +43,13 @@ class Api:
     """One API process: its store, its feeds and its routes."""
 
     def __init__(self, settings: Settings, store: QuoteStore) -> None:
-        self.settings, self.store = settings, store
+        self.settings = settings
         self.metrics = Metrics()
+        self.backends = backends.choose(settings, store, self.metrics)
+        self.store = self.backends.store
         self.lifecycle = Lifecycle(settings.drain)
         self.feeds: list[feeds.Feed] = []
-        self.stream = Stream(settings, store, self.lifecycle, self.metrics)
+        self.stream = Stream(settings, self.store, self.lifecycle, self.metrics)
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
@@ -56,6 +59,7 @@ class Api:
                 Route("/quotes", self.list_quotes, methods=["GET"]),
                 Route("/quotes", self.post_quotes, methods=["POST"]),
                 Route("/quotes/{symbol}", self.get_quote, methods=["GET"]),
+                *SessionApi(self.settings, self.backends.sessions).routes(),
                 WebSocketRoute("/ws", self.stream.serve),
             ],
             middleware=common_middleware(self.metrics, self.lifecycle),
@@ -65,21 +69,26 @@ class Api:
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        """Run the feeds while the process serves."""
+        """Run the feeds, and what the backends need, while the process serves."""
         async with AsyncExitStack() as stack:
             stack.callback(self.metrics.close)
+            await stack.enter_async_context(self.backends.open())
             client = await stack.enter_async_context(feeds.new_client(self.settings))
             self.feeds = feeds.make_feeds(self.settings, client, self.metrics)
-            tasks = [asyncio.create_task(feed.run(self.store), name=feed.name) for feed in self.feeds]
-            for task in tasks:
-                task.add_done_callback(_report_failure)
-            stack.push_async_callback(_cancel, tasks)
+            # A group is cancelled until each of its tasks has ended; a task's own cancellation can get lost on its way.
+            group = await stack.enter_async_context(create_task_group())
+            stack.callback(group.cancel_scope.cancel)
+            for feed in self.feeds:
+                group.start_soon(_watched, f"feed {feed.name}", partial(feed.run, self.store))
+            for name, work in self.backends.tasks.items():
+                group.start_soon(_watched, name, work)
             stack.enter_context(self.lifecycle.running())
             yield
 
     def describe(self) -> dict[str, Any]:
-        """Return the state of the feeds, for /readyz. None of them is needed to be ready."""
-        return {"feeds": {feed.name: "up" if feed.up else "down" for feed in self.feeds}}
+        """Return the state of feeds and Redis, for /readyz. None of them is needed to be ready."""
+        feeds_seen = {feed.name: "up" if feed.up else "down" for feed in self.feeds}
+        return {"feeds": feeds_seen, **self.backends.describe()}
 
     async def list_quotes(self, request: Request) -> Response:
         """GET /quotes?symbols=A,B: the newest quote of each."""
@@ -149,18 +158,17 @@ def _number(request: Request, name: str, default: float, high: float) -> float:
     return value
 
 
-def _report_failure(task: asyncio.Task[None]) -> None:
-    """A feed ends only when cancelled; anything else is a fault that must be seen."""
-    if not task.cancelled() and (err := task.exception()) is not None:
-        log.error("feed %s has stopped", task.get_name(), exc_info=err)
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _watched(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run a task that ends only when cancelled; anything else is a fault that must be seen."""
+    try:
+        await work()
+    except Exception:
+        log.exception("%s has stopped", name)
 
 
 def create_app(settings: Settings) -> Starlette:
-    """Return the API with a store in memory. Another store is another argument of Api: nothing else knows which."""
+    """Return the API with a store in memory. Another store is another argument of Api: nothing else knows which.
+
+    The caches of `backends.py` are around it.
+    """
     return Api(settings, MemoryStore(settings.max_symbols)).application()

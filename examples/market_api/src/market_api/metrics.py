@@ -54,6 +54,14 @@ class Metrics:
             multiprocess_mode="livemin",
         )
 
+    def redis(self) -> RedisMetrics:
+        """Return the instruments of a Redis; once a process."""
+        return RedisMetrics(self._registry)
+
+    def cache(self) -> CacheMetrics:
+        """Return the instruments of the caches; once a process."""
+        return CacheMetrics(self._registry)
+
     def render(self) -> bytes:
         """Return everything in Prometheus's text format."""
         if not self._shared:
@@ -66,6 +74,44 @@ class Metrics:
         """Take this process's gauges out of the shared directory."""
         if self._shared:
             multiprocess.mark_process_dead(os.getpid(), self._shared)  # type: ignore[no-untyped-call]
+
+
+class RedisMetrics:
+    """How calls of Redis go. `reason` is one of those in redis_errors.py, `deadline` where none answered at all."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.up = Gauge("market_redis_up", "1 while Redis answers.", registry=registry, multiprocess_mode="livemin")
+        self.retries = Counter(
+            "market_redis_retries", "Attempts that failed and were followed by another.", ("reason",), registry=registry
+        )
+        self.failures = Counter("market_redis_failures", "Calls that were given up.", ("reason",), registry=registry)
+        self.skipped = Counter("market_redis_skipped", "Calls that were not tried while it is away.", registry=registry)
+        self.in_use = Gauge(
+            "market_redis_calls_in_progress",
+            "Calls under way, each with a connection of the pool.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.limit = Gauge(
+            "market_redis_calls_limit", "Calls that may be under way.", registry=registry, multiprocess_mode="livesum"
+        )
+
+
+class CacheMetrics:
+    """What the caches knew; `level` is local (this process) or shared (Redis)."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._hits = Counter("market_cache_hits", "Reads that the cache answered.", ("level",), registry=registry)
+        self._misses = Counter("market_cache_misses", "Reads that it did not.", ("level",), registry=registry)
+        self.forgotten = Counter(
+            "market_cache_forgotten",
+            "Patterns that were forgotten because another instance said so.",
+            registry=registry,
+        )
+
+    def count(self, level: str, hit: bool) -> None:
+        """Count one read."""
+        (self._hits if hit else self._misses).labels(level).inc()
 
 
 class MetricsMiddleware:

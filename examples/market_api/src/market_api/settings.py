@@ -4,49 +4,21 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 from market_api import __version__
 from market_api.quotes import SYMBOL
-
-T = TypeVar("T")
+from market_api.reading import BadValue, Problem, Reader, SettingsError, count, duration, one_of
+from market_api.redis_settings import RedisSettings
+from market_api.ttls import DEFAULT_TTLS, Ttls, read_ttls
 
 DEFAULT_SYMBOLS = "AAPL:190,AMZN:180,BTC-USD:60000,ETH-USD:3000,EUR-USD:1.1,GOOG:170,MSFT:420,NVDA:120"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 TOKEN_LENGTH = 16
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One setting that cannot be used. `seen` never holds a secret."""
-
-    name: str
-    rule: str
-    seen: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.rule} (seen: {self.seen}). Remedy: {self.remedy}"
-
-
-class SettingsError(ValueError):
-    """The environment cannot be used; the message lists every problem, one a line."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in problems))
-
-
-class _BadValue(ValueError):
-    def __init__(self, rule: str, remedy: str, *, secret: bool = False) -> None:
-        self.rule, self.remedy, self.secret = rule, remedy, secret
-        super().__init__(rule)
 
 
 @dataclass(frozen=True)
@@ -62,6 +34,11 @@ class Settings:
     drain: float
     max_symbols: int
     max_websockets: int
+    ttls: Ttls
+    local_ttl: float
+    local_entries: int
+    max_sessions: int
+    redis: RedisSettings | None
     log_level: str
     host: str
     release: str
@@ -70,18 +47,23 @@ class Settings:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
         """Read the settings; raises SettingsError with every problem at once, so that one restart mends them all."""
-        reader = _Reader(env)
+        reader = Reader(env)
         settings = cls(
             token=reader.read("MARKET_API_TOKEN", "", _token),
             symbols=reader.read("MARKET_SYMBOLS", DEFAULT_SYMBOLS, _symbols),
             feeds=reader.read("MARKET_FEEDS", "", _urls),
-            feed_interval=reader.read("MARKET_FEED_INTERVAL", "500ms", _duration(0.02, 60)),
-            tick_interval=reader.read("MARKET_TICK_INTERVAL", "250ms", _duration(0.02, 60)),
-            heartbeat=reader.read("MARKET_HEARTBEAT", "20s", _duration(0.05, 3600)),
-            drain=reader.read("MARKET_DRAIN", "1s", _duration(0.2, 60)),
-            max_symbols=reader.read("MARKET_MAX_SYMBOLS", "10000", _count(1, 1_000_000)),
-            max_websockets=reader.read("MARKET_MAX_WEBSOCKETS", "5000", _count(1, 1_000_000)),
-            log_level=reader.read("MARKET_LOG_LEVEL", "info", _log_level),
+            feed_interval=reader.read("MARKET_FEED_INTERVAL", "500ms", duration(0.02, 60)),
+            tick_interval=reader.read("MARKET_TICK_INTERVAL", "250ms", duration(0.02, 60)),
+            heartbeat=reader.read("MARKET_HEARTBEAT", "20s", duration(0.05, 3600)),
+            drain=reader.read("MARKET_DRAIN", "1s", duration(0.2, 60)),
+            max_symbols=reader.read("MARKET_MAX_SYMBOLS", "10000", count(1, 1_000_000)),
+            max_websockets=reader.read("MARKET_MAX_WEBSOCKETS", "5000", count(1, 1_000_000)),
+            ttls=reader.read("MARKET_TTLS", DEFAULT_TTLS, read_ttls),
+            local_ttl=reader.read("MARKET_LOCAL_TTL", "1s", duration(0, 3600)),
+            local_entries=reader.read("MARKET_LOCAL_ENTRIES", "10000", count(1, 1_000_000)),
+            max_sessions=reader.read("MARKET_MAX_SESSIONS", "10000", count(1, 1_000_000)),
+            redis=RedisSettings.from_reader(reader),
+            log_level=reader.read("MARKET_LOG_LEVEL", "info", one_of(*LOG_LEVELS)),
             host=env.get("STEELYARD_HOST") or socket.gethostname(),
             release=env.get("STEELYARD_RELEASE") or __version__,
             config=env.get("STEELYARD_CONFIG", ""),
@@ -94,39 +76,10 @@ class Settings:
         return settings
 
 
-class _Reader:
-    """Reads one variable after another and collects what is wrong."""
-
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self._env = env
-        self._known: list[str] = []
-        self._problems: list[Problem] = []
-
-    def read(self, name: str, default: str, parse: Callable[[str], T]) -> T:
-        self._known.append(name)
-        text = self._env.get(name, default)
-        try:
-            return parse(text)
-        except _BadValue as bad:
-            seen = f"{len(text)} characters" if bad.secret else repr(text)
-            self._problems.append(Problem(name, bad.rule, seen if text else "nothing", bad.remedy))
-            return None  # type: ignore[return-value]  # finish() raises before anybody sees it
-
-    def finish(self) -> None:
-        """Raise SettingsError for what was collected, and for MARKET_ variables that nobody reads."""
-        for name in sorted(set(self._env) - set(self._known)):
-            if name.startswith("MARKET_"):
-                near = difflib.get_close_matches(name, self._known, n=1)
-                remedy = f"did you mean {near[0]}?" if near else f"known are {', '.join(self._known)}"
-                self._problems.append(Problem(name, "the setting exists", name, remedy))
-        if self._problems:
-            raise SettingsError(self._problems)
-
-
 def _token(text: str) -> str:
     if len(text) < TOKEN_LENGTH or not re.fullmatch(r"[!-~]+", text):
         rule = f"the token has at least {TOKEN_LENGTH} printable characters and no space"
-        raise _BadValue(rule, "generate one, e.g. with: openssl rand -hex 24", secret=True)
+        raise BadValue(rule, "generate one, e.g. with: openssl rand -hex 24", secret=True)
     return text
 
 
@@ -140,7 +93,7 @@ def _symbols(text: str) -> tuple[tuple[str, float], ...]:
             start = 0.0
         if not SYMBOL.fullmatch(symbol) or symbol in found or not 0 < start < 1e9:
             rule = f"each symbol is named once, with its starting price ({item.strip()!r} is not)"
-            raise _BadValue(rule, "write them as AAPL:190,MSFT:420")
+            raise BadValue(rule, "write them as AAPL:190,MSFT:420")
         found[symbol] = start
     return tuple(found.items())
 
@@ -150,33 +103,7 @@ def _urls(text: str) -> tuple[str, ...]:
     for url in urls:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
-            raise _BadValue(f"a feed is the address of a worker ({url!r} is not)", "write it as http://worker1:9000")
+            raise BadValue(f"a feed is the address of a worker ({url!r} is not)", "write it as http://worker1:9000")
     if len(set(urls)) != len(urls):
-        raise _BadValue("a feed is named once", "remove the repeated address")
+        raise BadValue("a feed is named once", "remove the repeated address")
     return urls
-
-
-def _duration(low: float, high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|)", text.strip())
-        seconds = float(match.group(1)) * {"ms": 0.001, "s": 1, "": 1, "m": 60}[match.group(2)] if match else -1
-        if not low <= seconds <= high:
-            raise _BadValue(f"a duration from {low:g}s to {high:g}s", "write it as 250ms, 5s or 1m")
-        return seconds
-
-    return parse
-
-
-def _count(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
-            raise _BadValue(f"a whole number from {low} to {high}", "write digits only")
-        return int(text)
-
-    return parse
-
-
-def _log_level(text: str) -> str:
-    if text not in LOG_LEVELS:
-        raise _BadValue(f"one of {', '.join(LOG_LEVELS)}", "use one of these words")
-    return text
