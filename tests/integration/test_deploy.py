@@ -16,8 +16,10 @@ def started_at(fleet: Rehearsal) -> dict[str, str]:
     """Return when each service of the fleet was started, by host."""
     show = (
         "systemctl show --property=Id,MainPID,ExecMainStartTimestampMonotonic nginx.service 'app@*.service' ssh.service"
+        " 'redis@*.service' 'redis-sentinel@*.service'"
     )
-    return {host: fleet.shell(host, show) for host in ("lb1", "lb2", "api1", "api2", "worker1")}
+    hosts = ("lb1", "lb2", "api1", "api2", "worker1", "redis1", "redis2", "redis3")
+    return {host: fleet.shell(host, show) for host in hosts}
 
 
 def test_requests_reach_every_api_host(fleet: Rehearsal, url: str) -> None:
@@ -42,7 +44,8 @@ def test_verify_passes(fleet: Rehearsal) -> None:
 
 
 def test_every_service_listens_only_where_the_inventory_says(fleet: Rehearsal) -> None:
-    for host, wanted in {"lb1": {22, 80}, "api1": {22, 8000}, "worker1": {22, 9000}}.items():
+    places = {"lb1": {22, 80}, "api1": {22, 8000}, "worker1": {22, 9000}, "redis1": {22, 6379, 26379}}
+    for host, wanted in places.items():
         lines = fleet.shell(host, "ss -Hltn").split("\n")
         local = [line.split()[3] for line in lines if line.startswith("LISTEN")]
         open_ports = {int(a.rpartition(":")[2]) for a in local if not a.startswith(("127.", "[::1]"))}

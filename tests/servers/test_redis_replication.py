@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from support import redis_servers
 from support.redis_clients import Load, clients
+from support.redis_servers import LOOPBACK
 from support.redis_watched import APP, NAME, Calls, Engine, Watched, watched
 
+from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.plan import resume
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.switchover import Switchover
 from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
 from ansible_collections.steelyard.stack.plugins.modules import redis_cluster
 
@@ -71,13 +74,14 @@ def assert_kept(load: Load, failed: bool = False) -> None:
 def test_switched_over_under_load() -> None:
     with watched() as made:
         made.fill(0, KEYS)
-        calls = Calls(made)
+        calls, copied = Calls(made), made.synced()
         with load_of(made) as load:
             assert calls.converge(switchover_to=made.name(2)) == [f"switchover/{made.name(2)}"]
             assert made.leader() == 2
             assert calls.converge(switchover_to="r" + made.name(0).split(":")[1]) == [f"switchover/{made.name(0)}"]
             assert made.leader() == 0
         assert_kept(load)
+        assert made.synced() == copied, "nobody had to copy all data"
         assert load.result.worst < 4000, "longer than writes are held back"
         assert {s.priority for s in made.state().servers} == {100}
         assert calls.ask("health")["verdict"] == {"ok": True, "findings": []}
@@ -120,6 +124,52 @@ def test_a_dead_primary_is_replaced_and_taken_back() -> None:
             assert calls.plan().steps == ()
         assert load.result.written > 100
         assert calls.ask("health")["verdict"]["ok"]
+
+
+def test_a_switchover_that_fails_leaves_all_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(self: Switchover, old: Any, new: Any, end: float) -> None:
+        raise GateNotPassed(f"{new.name} gets all writes in time", "12 bytes are missing")
+
+    monkeypatch.setattr(Switchover, "_wait_for_all", late)
+    with watched() as made:
+        made.fill(0, KEYS)
+        calls = Calls(made)
+        with load_of(made) as load:
+            plan = calls.plan(switchover_to=made.name(1))
+            with pytest.raises(GateNotPassed, match="12 bytes are missing"):
+                calls.apply(plan)
+        assert_kept(load)
+        assert made.leader() == 0
+        assert made.notes.list() == ()
+        assert {s.priority for s in made.state().servers} == {100}
+        assert [s.id for s in resume(plan, calls.wanted, calls.read()).steps] == [f"switchover/{made.name(1)}"]
+
+
+def test_drifted_servers_and_sentinels_come_back() -> None:
+    """One follows a replica, one Sentinel watches nobody any more, another was told other settings."""
+    with watched(3, 4) as made:
+        made.fill(0, KEYS)
+        calls = Calls(made, quorum=3)
+        with made.client() as client:
+            client.ask(made.name(2), "REPLICAOF", LOOPBACK, str(made.servers[1].port))
+            client.ask(made.sentinels[0].name, "SENTINEL", "REMOVE", NAME)
+            client.ask(made.sentinels[1].name, "SENTINEL", "SET", NAME, "down-after-milliseconds", "9000")
+        copied = made.synced()
+        done = calls.converge()
+        assert [i.split("/")[0] for i in done] == ["attach", "watch", "tune", "tune", "tune"]
+        assert made.synced() == copied, "a replica of a replica has the same data: no copy"
+        assert {tuple(v.settings.values()) for v in made.state().views} == {(3, 2000, 20000, 1)}
+        made.settled(0)
+
+
+def test_with_tls() -> None:
+    with watched(2, 3, created=False, tls=True) as made:
+        calls = Calls(made)
+        assert calls.converge() == [f"create/{NAME}"]
+        made.fill(0, KEYS)
+        assert calls.converge(switchover_to=made.name(1)) == [f"switchover/{made.name(1)}"]
+        assert made.leader() == 1
+        assert calls.ask("health")["verdict"] == {"ok": True, "findings": []}
 
 
 KILLS = [

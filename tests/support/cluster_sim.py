@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Step
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.answers import MASTER, REPLICA
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.slots import (
     ALL,
     mask_of,
     ranges_of,
     slots_of,
 )
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER, REPLICA, Node, Peer
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node, Peer
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec, Instance
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER, REPLICA, Node, Peer
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.answers import MASTER, REPLICA
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node, Peer
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec, Instance
 
 STATES = ("leaving", "maintenance")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from support.redis_servers import LOOPBACK, PASSWORD, Server, Servers, free_ports, program
+from support.redis_tls import certificates, tls_lines
 
 from ansible_collections.steelyard.stack.plugins.action.redis_cluster import seen_of
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
@@ -44,7 +45,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.plan import make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.state import Server as Seen
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.state import State
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import Access, Link
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import Access, Link, Tls
 from ansible_collections.steelyard.stack.plugins.module_utils.undo import UndoNotes
 from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
 from ansible_collections.steelyard.stack.plugins.modules import redis_cluster
@@ -53,7 +54,6 @@ NAME, APP = "watched", "app"
 DOWN_AFTER = 2.0
 SECRETS = Secrets(dict.fromkeys((ADMIN, REPLICATOR, SENTINEL, APP), PASSWORD))
 COMMON = """\
-port {port}
 bind {address} -::1
 dir {directory}
 logfile {directory}/log
@@ -83,11 +83,13 @@ class Replicating(Server):
 
     cluster: bool = False
     of: tuple[str, int] | None = None
+    tls: Tls | None = None
 
     def text(self) -> str:
         lines = [COMMON.format(**self._words()), SERVER.format(**self._words())]
         lines += [f"replicaof {self.of[0]} {self.of[1]}"] if self.of else []
-        return "\n".join([*lines, *self.settings, *acl.server_lines(stated())]) + "\n"
+        listens = tls_lines(self.tls, self.port)
+        return "\n".join([*lines, *listens, *self.settings, *acl.server_lines(stated())]) + "\n"
 
     def _words(self) -> dict[str, Any]:
         return {
@@ -106,7 +108,8 @@ class Watching(Replicating):
         told = [f"sentinel sentinel-user {SENTINEL}", f'sentinel sentinel-pass "{PASSWORD}"']
         if self.of:
             told += [f"sentinel monitor {NAME} {self.of[0]} {self.of[1]} {self.quorum}", *self._told()]
-        lines = [COMMON.format(**self._words()), "protected-mode no", *acl.sentinel_lines(stated()), *told]
+        lines = [COMMON.format(**self._words()), "protected-mode no", *tls_lines(self.tls, self.port)]
+        lines += [*acl.sentinel_lines(stated()), *told]
         return "\n".join(lines) + "\n"
 
     def _told(self) -> list[str]:
@@ -125,20 +128,27 @@ class Watching(Replicating):
 class Watched:
     """Servers and Sentinels of one cluster, by number; each is on a host of its own."""
 
-    def __init__(self, room: Servers) -> None:
+    def __init__(self, room: Servers, tls: Tls | None = None) -> None:
         self.room = room
+        self.tls = tls
         self.servers: list[Replicating] = []
         self.sentinels: list[Watching] = []
 
     def add(self, count: int, of: int | None = None, **options: Any) -> None:
         """Start so many servers, as replicas of one of them where that is said."""
-        place = (LOOPBACK, self.servers[of].port) if of is not None else None
-        self._start([Replicating(p, self.room.directory / str(p), of=place, **options) for p in free_ports(count)])
+        self._start([Replicating(p, self._home(p), of=self._place(of), tls=self.tls, **options)
+                     for p in free_ports(count)])  # fmt: skip
 
     def watch(self, count: int, primary: int | None = 0, quorum: int = 2) -> None:
         """Start so many Sentinels."""
-        place = (LOOPBACK, self.servers[primary].port) if primary is not None else None
-        self._start([Watching(p, self.room.directory / str(p), of=place, quorum=quorum) for p in free_ports(count)])
+        self._start([Watching(p, self._home(p), of=self._place(primary), tls=self.tls, quorum=quorum)
+                     for p in free_ports(count)])  # fmt: skip
+
+    def _home(self, port: int) -> Path:
+        return self.room.directory / str(port)
+
+    def _place(self, number: int | None) -> tuple[str, int] | None:
+        return None if number is None else (LOOPBACK, self.servers[number].port)
 
     def _start(self, new: Sequence[Replicating]) -> None:
         for one in new:
@@ -158,6 +168,20 @@ class Watched:
         """Undo notes under the servers' own directory."""
         return UndoNotes(str(self.room.directory / "undo"))
 
+    @property
+    def secrets(self) -> Secrets:
+        """What the inventory keeps in its vault."""
+        if self.tls is None:
+            return SECRETS
+        files = [Path(p).read_text(encoding="utf-8") for p in (self.tls.certificate, self.tls.key, self.tls.ca)]
+        return Secrets(SECRETS.passwords, *files)
+
+    def synced(self) -> int:
+        """How often any server has copied all data."""
+        with self.client() as client:
+            infos = [client.ask(n, "INFO", "stats").decode() for n in client.servers]
+        return sum(int(i.split("sync_full:")[1].split()[0]) for i in infos)
+
     def spec(
         self, servers: Collection[int] | None = None, sentinels: Collection[int] | None = None, *, quorum: int = 2,
         states: dict[int, str] | None = None, watcher_states: dict[int, str] | None = None, **more: Any,
@@ -176,6 +200,7 @@ class Watched:
         )  # fmt: skip
         sentinel = Sentinel("redis", 0, quorum, DOWN_AFTER, 20.0, 1, watchers) if watchers else None
         primary = more.pop("primary", instances[0].host)
+        more.setdefault("tls", self.tls is not None)
         return ClusterSpec(NAME, REPLICATION, instances, primary=primary, sentinel=sentinel, **more)
 
     @contextlib.contextmanager
@@ -183,7 +208,7 @@ class Watched:
         """A client of all of them."""
         wanted = spec or self.spec()
         watchers = wanted.sentinel.instances if wanted.sentinel else ()
-        client = ReplicationClient(Access(ADMIN, PASSWORD), wanted.instances, watchers, NAME)
+        client = ReplicationClient(Access(ADMIN, PASSWORD, self.tls), wanted.instances, watchers, NAME)
         try:
             yield client
         finally:
@@ -195,7 +220,7 @@ class Watched:
             return client.state()
 
     def primaries(self) -> list[Seen]:
-        """The servers that take themselves for a primary."""
+        """Who takes itself for a primary."""
         return [s for s in self.state().servers if s.leads]
 
     def number_of(self, name: str) -> int:
@@ -230,10 +255,10 @@ class Watched:
 
 
 @contextlib.contextmanager
-def watched(servers: int = 3, sentinels: int = 3, *, created: bool = True) -> Iterator[Watched]:
+def watched(servers: int = 3, sentinels: int = 3, *, created: bool = True, tls: bool = False) -> Iterator[Watched]:
     """A replicated cluster around a block; with `created` the first server leads it."""
     room = Servers(Path(tempfile.mkdtemp(prefix="redis-tests-")))
-    made = Watched(room)
+    made = Watched(room, certificates(room.directory / "tls") if tls else None)
     try:
         made.add(1)
         made.add(servers - 1, of=0 if created else None)
@@ -265,7 +290,7 @@ class Calls:
     def ask(self, operation: str, **more: Any) -> dict[str, Any]:
         """Call it; raises SteelyardError."""
         defaults = {n: o.get("default") for n, o in redis_cluster.ARGUMENTS.items()}
-        secret = {"payload": pack([SECRETS.as_dict()]), "lease": {"cluster": NAME, "run": "r1"}}
+        secret = {"payload": pack([self.made.secrets.as_dict()]), "lease": {"cluster": NAME, "run": "r1"}}
         given = {"operation": operation, "cluster": self.wanted.as_dict(), **secret, **more}
         return redis_cluster.answer({**defaults, **given}, False, self.made.notes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import contextlib
 import json
+import random
 import socket
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.undo import UndoNo
 from ansible_collections.steelyard.stack.plugins.module_utils.wait import wait_until
 
 ACCESS = Access(USER, PASSWORD)
+NOISE = 1 << 16
 
 
 class World:
@@ -151,13 +153,16 @@ def step(verb: str, subject: str, **args: Any) -> Step:
 
 
 def fill(places: Sequence[tuple[str, int]], by_slot: dict[int, int], count: int, size: int) -> None:
-    """Write keys in large pipelines; `by_slot` says which place a slot is at."""
+    """Write keys in large pipelines; `by_slot` says which place a slot is at.
+
+    Values are noise, as what is packed or encrypted: a letter repeated 10,000 times would cross as 130 bytes.
+    """
     sockets = [socket.create_connection(place) for place in places]
     for one in sockets:
         one.sendall(f'AUTH {USER} "{PASSWORD}"\r\n'.encode())
         assert one.recv(100) == b"+OK\r\n"
     waiting: list[list[bytes]] = [[] for _ in places]
-    tail = b"\r\n$%d\r\n%s\r\n" % (size, b"x" * size)
+    noise = random.Random(1).randbytes(NOISE + size)
 
     def flush(place: int) -> None:
         data, due = b"".join(waiting[place]), 5 * len(waiting[place])
@@ -171,7 +176,9 @@ def fill(places: Sequence[tuple[str, int]], by_slot: dict[int, int], count: int,
     for number in range(count):
         name = b"key:%09d" % number
         place = by_slot[binascii.crc_hqx(name, 0) % SLOTS]
-        waiting[place].append(b"*3\r\n$3\r\nSET\r\n$%d\r\n%s" % (len(name), name) + tail)
+        start = number % NOISE
+        value = noise[start : start + size]
+        waiting[place].append(b"*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(name), name, size, value))
         if len(waiting[place]) * (size + 50) > 4_000_000:
             flush(place)
     for place in range(len(places)):

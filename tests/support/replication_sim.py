@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field
 
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Step
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER, REPLICA
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.answers import MASTER, REPLICA
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication import judge
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.state import (
@@ -111,7 +111,8 @@ class Sim:
             return View(one.name, host, address, port, error="Connection refused")
         if not one.leader:
             return View(one.name, host, address, port)
-        dead = {p for p, s in (*self.servers.items(), *self.sentinels.items()) if not s.alive}
+        dead = {p for p, s in self.servers.items() if not s.alive}
+        dead |= {p for p, s in self.sentinels.items() if not s.alive}
         seen = [tuple(Watched(p, ("s_down",) if p in dead or p not in {**self.servers, **self.sentinels} else ())
                       for p in sorted(known)) for known in (one.replicas, one.others)]  # fmt: skip
         told = one.told
@@ -143,9 +144,9 @@ class Sim:
         """Do a part of a step, as one that was killed."""
         args = step.args
         if step.verb == "create" and rng.random() < 0.8:
-            head = self.by_name(args["primary"])
-            head.of, head.data = "", "ours"
-            for name in args["replicas"][: rng.randrange(len(args["replicas"]) + 1)]:
+            head = self._head(step)
+            others = [n for n in (args["primary"], *args["replicas"]) if n != head.name]
+            for name in others[: rng.randrange(len(others) + 1)]:
                 self._follow(self.by_name(name), head.place)
         elif step.verb == "forget" and rng.random() < 0.8:
             self._end(step)
@@ -157,9 +158,9 @@ class Sim:
             new.of = ""
             for sentinel in self.sentinels.values():
                 self._repoint(sentinel, new.place, old.place)
-            for one in self.servers.values():
-                if one not in (old, new) and one.of == old.place and (self.sentinels or rng.random() < 0.5):
-                    one.of = new.place
+            for each in self.servers.values():
+                if each not in (old, new) and each.of == old.place and (self.sentinels or rng.random() < 0.5):
+                    each.of = new.place
             if not self.sentinels:
                 old.of = new.place  # the server's own FAILOVER swaps both at once
         elif rng.random() < 0.5:
@@ -190,11 +191,18 @@ class Sim:
         assert one.place != place
         one.of, one.data = place, "ours"
 
-    def _create(self, step: Step) -> None:
-        head = self.by_name(step.args["primary"])
+    def _head(self, step: Step) -> SimServer:
+        """Return who leads what is created: whom the plan says, or since an election another."""
+        begun = any(s.of or s.data == "ours" for s in self.servers.values())
+        head = self.leader() if begun else self.by_name(step.args["primary"])
         head.of, head.data = "", "ours"
-        for name in step.args["replicas"]:
-            self._follow(self.by_name(name), head.place)
+        return head
+
+    def _create(self, step: Step) -> None:
+        head = self._head(step)
+        for name in (step.args["primary"], *step.args["replicas"]):
+            if name != head.name:
+                self._follow(self.by_name(name), head.place)
         for name in step.args["sentinels"]:
             self._monitor(name, head.place)
 

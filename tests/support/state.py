@@ -13,6 +13,8 @@ from support.rehearsal import Rehearsal
 # Everything that the app role and its module put on a host.
 LEFTOVERS = "ls -d /opt/steelyard/app /etc/steelyard/app /etc/systemd/system/app* /run/systemd/transient/app* 2>/dev/null || true"
 
+BEHIND = ("worker1", "redis1")  # what the API asks: their firewalls let its hosts in
+
 
 def get(url: str, timeout: float = 10) -> tuple[int, str]:
     """Return status and body of one request; an HTTP error is an answer, not an exception."""
@@ -48,14 +50,16 @@ def assert_gone(fleet: Rehearsal, host: str) -> None:
     assert fleet.shell(host, "systemctl list-units --all --plain --no-legend 'app@*' 'app*.slice'").strip() == ""
     for balancer in ("lb1", "lb2"):
         assert address not in fleet.shell(balancer, "cat /etc/nginx/steelyard/pools/*")
-    assert address not in fleet.shell("worker1", "nft list ruleset")
+    for host_behind in BEHIND:
+        assert address not in fleet.shell(host_behind, "nft list ruleset"), host_behind
     assert_nothing_left_behind(fleet)
 
 
 def assert_member(fleet: Rehearsal, host: str) -> None:
-    """The balancer has the host in its pool and the workers' firewall lets it in."""
+    """The balancer has the host in its pool, and the firewalls of workers and Redis let it in."""
     address = fleet.address(host)
     for balancer in ("lb1", "lb2"):
         assert f"{address}:8000" in fleet.shell(balancer, "cat /etc/nginx/steelyard/pools/api.members")
-    assert address in fleet.shell("worker1", "nft list ruleset")
+    for host_behind in BEHIND:
+        assert address in fleet.shell(host_behind, "nft list ruleset"), host_behind
     assert_nothing_left_behind(fleet)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import market_api
 
 TOKEN = "a-token-for-tests-0123456789"
 AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
-DEADLINE = 20.0
+DEADLINE = 60.0  # of what takes a second on a machine that has nothing else to do
 # A connection a request, as httpx.get has it, but certificates are read once and not for each.
 HTTP = httpx.Client(timeout=DEADLINE, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
@@ -78,7 +79,12 @@ def starter() -> Iterator[Start]:
         port = port or free_port()
         command = [sys.executable, "-m", "market_api", kind, "--port", str(port), *arguments]
         process = subprocess.Popen(
-            command, env=environment(**own), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env=environment(**own),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # so that its worker processes can be ended with it
         )
         running = Running(process, port)
         started.append(running)
@@ -90,5 +96,5 @@ def starter() -> Iterator[Start]:
     finally:
         for running in started:
             if running.process.poll() is None:
-                running.process.kill()
+                os.killpg(running.process.pid, signal.SIGKILL)
                 running.process.communicate()

@@ -24,7 +24,7 @@ import redis
 from redis.crc import key_slot
 
 LOOPBACK = "127.0.0.1"
-DEADLINE = 30.0
+DEADLINE = 60.0
 BUS_OFFSET = 10000
 USER, PASSWORD = "market", "the word of the application"
 ADMIN, ADMIN_PASSWORD = "admin", "the word of the tests"

@@ -25,7 +25,7 @@ START_DEADLINE = 90.0
 """Seconds for systemd's own part of a start, above the TimeoutStartSec of our templates."""
 
 One = TypeVar("One")
-AnyWish = TypeVar("AnyWish", bound="Wish[Any]")
+AnyWish = TypeVar("AnyWish", bound=Wish[Any])
 
 
 class NotReady(GateNotPassed):

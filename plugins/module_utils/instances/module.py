@@ -37,7 +37,7 @@ INSTANCES_ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 """What every such module takes; documented by the fragment `steelyard.stack.instances`."""
 
-AnyWish = TypeVar("AnyWish", bound="Wish[Any]")
+AnyWish = TypeVar("AnyWish", bound=Wish[Any])
 Seen = TypeVar("Seen")
 
 

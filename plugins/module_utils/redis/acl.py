@@ -32,6 +32,8 @@ REPLICA_RULES = ("+psync", "+replconf", "+ping")
 WATCHER_RULES = (
     "&*", "+multi", "+slaveof", "+ping", "+exec", "+subscribe", "+config|rewrite", "+role", "+publish", "+info",
     "+client|setname", "+client|kill", "+script|kill",
+    # For SENTINEL FAILOVER … COORDINATED (Valkey 9), by which Sentinels hold writes back and let the primary hand over.
+    "+failover", "+client|pause",
 )  # fmt: skip
 ATOMIC_MIGRATION_RULES = ("+cluster|syncslots",)
 """Beside a replica's, where the server moves slots as a whole (Valkey 9); others refuse a rule that names it. Unproven."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Refusal
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.parse import reason
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.answers import reason
 
 _PASSWORD = ("WRONGPASS", "NOAUTH", "NOPERM")
 _SAYING = (*_PASSWORD, "invalid username-password", "invalid password", *(reason(code) for code in _PASSWORD))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Step
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.links import Links
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import ErrorReply, NoAnswer
 
 AGREE_DEADLINE = 60.0
@@ -24,7 +24,7 @@ class Executor:
     """Executes steps through `client`; `waited` is how long the first has been under way already, in seconds."""
 
     def __init__(
-        self, client: Client, steps: Sequence[Step] = (), waited: float = 0.0, *,
+        self, client: Links, steps: Sequence[Step] = (), waited: float = 0.0, *,
         clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
     ) -> None:  # fmt: skip
         self.client = client

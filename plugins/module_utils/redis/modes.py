@@ -15,9 +15,9 @@ from typing import Any
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
 from ansible_collections.steelyard.stack.plugins.module_utils.health import Verdict
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
-from ansible_collections.steelyard.stack.plugins.module_utils.redis import access, result
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import health, plan
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import resume as plan_resume
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import access
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import health, plan, result
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import resume as cluster_resume
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.apply import Applier
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.measure import measured
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import (
@@ -72,7 +72,7 @@ def _replicator(client: Any, wanted: ClusterSpec, steps: Any = (), waited: float
 MODES: Mapping[str, Mode] = {
     CLUSTER: Mode(
         access.opened, _read_nodes, result.shown, result.seen, result.answers, ("repair", "rebalance", "upgrading"),
-        plan.make_plan, plan_resume.resume, _applier, health.judge, health.ok_to_stop,
+        plan.make_plan, cluster_resume.resume, _applier, health.judge, health.ok_to_stop,
     ),
     REPLICATION: Mode(
         replication_access.opened, replication_access.read, replication_result.shown, replication_result.seen,

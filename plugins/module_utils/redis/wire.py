@@ -21,10 +21,11 @@ try:
     from redis import exceptions as _raised
 except ImportError:  # the planner's side and the documentation build do without
     _redis = None  # type: ignore[assignment]
+_pack: Any = None
 try:
     from hiredis import pack_command as _pack
-except ImportError:
-    _pack = None
+except ImportError:  # the library's own way does too
+    pass
 
 Word = Union[str, bytes, int, float]  # noqa: UP007 (made at run time: read by checkers as an older Python)
 Command = Sequence[Word]

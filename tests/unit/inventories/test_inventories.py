@@ -251,7 +251,7 @@ def test_redis_fits_into_its_hosts_and_into_small_stand_ins(read: Read, name: st
 def assert_redis_fits(found: Fleet) -> None:
     for host in found.group("redis"):
         tenants = redis_sizing.Tenants(redis.clusters_on(found, host))
-        limits = redis_sizing.HostLimits(parse_size(host.vars["steelyard_memory"]), 2)
+        limits = redis_sizing.HostLimits(parse_size(host.vars.get("steelyard_memory", "256mb")), 2)
         assert redis_sizing.oversubscription(limits, tenants, host.name) == []
         assert redis_sizing.tight(limits, tenants) == ""
 
@@ -297,6 +297,12 @@ def test_a_tier_of_ape_has_its_redis(read: Read, tier: int, mode: str, servers: 
         assert len([s for s in spec.sentinel.instances if s.stays]) == 3
     else:
         assert (spec.wanted_shards, spec.replicas) == (3, 1)
+
+
+def test_market_has_a_primary_that_three_sentinels_watch(read: Read) -> None:
+    spec = redis_of(read("market").fleet)
+    assert spec.sentinel is not None
+    assert (spec.name, len(spec.staying), len(spec.sentinel.instances), spec.sentinel.quorum) == ("sessions", 3, 3, 2)
 
 
 def test_kades_is_as_its_document_says(read: Read) -> None:

@@ -119,7 +119,7 @@ def test_each_has_the_users_that_it_needs() -> None:
 def test_replicas_and_sentinels_may_little(version: str) -> None:
     users = {u.name: u for u in map(acl.parse, acl.server_lines(_cluster()))}
     assert acl.allowed(users["replication"].commands, categories(version)) == {"psync", "replconf", "ping"}
-    assert len(acl.allowed(users["sentinel"].commands, categories(version))) == 12
+    assert len(acl.allowed(users["sentinel"].commands, categories(version))) == 14
     assert (users["replication"].keys, users["sentinel"].keys) == (frozenset(), frozenset())
     dangerous = set(categories(version)["dangerous"])
     assert not acl.allowed(users["app"].commands, categories(version)) & dangerous

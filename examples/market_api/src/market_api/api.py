@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from anyio import move_on_after
+from anyio import create_task_group, move_on_after
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -27,7 +27,7 @@ from market_api.tasks import until_first
 from market_api.web import answer_error, common_middleware, common_routes, read_json, refusal, require_token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
 
@@ -75,11 +75,13 @@ class Api:
             await stack.enter_async_context(self.backends.open())
             client = await stack.enter_async_context(feeds.new_client(self.settings))
             self.feeds = feeds.make_feeds(self.settings, client, self.metrics)
-            tasks = [asyncio.create_task(feed.run(self.store), name=f"feed {feed.name}") for feed in self.feeds]
-            tasks += [asyncio.create_task(_run(work), name=name) for name, work in self.backends.tasks.items()]
-            for task in tasks:
-                task.add_done_callback(_report_failure)
-            stack.push_async_callback(_cancel, tasks)
+            # A group is cancelled until each of its tasks has ended; a task's own cancellation can get lost on its way.
+            group = await stack.enter_async_context(create_task_group())
+            stack.callback(group.cancel_scope.cancel)
+            for feed in self.feeds:
+                group.start_soon(_watched, f"feed {feed.name}", partial(feed.run, self.store))
+            for name, work in self.backends.tasks.items():
+                group.start_soon(_watched, name, work)
             stack.enter_context(self.lifecycle.running())
             yield
 
@@ -156,20 +158,12 @@ def _number(request: Request, name: str, default: float, high: float) -> float:
     return value
 
 
-def _report_failure(task: asyncio.Task[None]) -> None:
-    """A task ends only when cancelled; anything else is a fault that must be seen."""
-    if not task.cancelled() and (err := task.exception()) is not None:
-        log.error("%s has stopped", task.get_name(), exc_info=err)
-
-
-async def _run(work: Callable[[], Awaitable[None]]) -> None:
-    await work()
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _watched(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run a task that ends only when cancelled; anything else is a fault that must be seen."""
+    try:
+        await work()
+    except Exception:
+        log.exception("%s has stopped", name)
 
 
 def create_app(settings: Settings) -> Starlette:

@@ -15,6 +15,7 @@ from redis.exceptions import TimeoutError as NoAnswer
 
 from market_api.backing import PREFIX, PROBE_PAUSE, Away
 from market_api.redis_errors import LIBRARY_ERRORS
+from market_api.topology import close
 
 if TYPE_CHECKING:
     from market_api.backing import Backing
@@ -99,8 +100,7 @@ class SharedCache:
                     elif message["type"] == "message":
                         forget(self._understood(message["data"]))
         finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
-                await client.aclose()
+            await close(client)
 
     def _understood(self, data: Any) -> Sequence[str]:
         """Return what a message says is to be forgotten: nothing of our own, everything where it makes no sense."""

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import anyio
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
@@ -17,12 +18,14 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.cluster import PRIMARY, LoadBalancingStrategy
 
+from market_api.redis_errors import LIBRARY_ERRORS
 from market_api.redis_settings import CLUSTER, SENTINEL
 
 if TYPE_CHECKING:
     from market_api.redis_settings import RedisSettings
 
 Client: TypeAlias = Redis | RedisCluster  # both have the same commands
+CLOSE_WITHIN = 2.0  # seconds
 SPARE = 5  # connections beyond those that may be busy: one that is being closed still counts
 
 
@@ -50,8 +53,14 @@ async def clients(settings: RedisSettings) -> AsyncIterator[Clients]:
         else:
             found = _standalone(settings)
         for client in {id(one): one for one in (found.reader, found.writer)}.values():
-            stack.push_async_callback(client.aclose)
+            stack.push_async_callback(close, client)
         yield found
+
+
+async def close(client: Client | Sentinel) -> None:
+    """Close a client's connections; one that cannot be closed is left, and is no fault of ours."""
+    with anyio.move_on_after(CLOSE_WITHIN, shield=True), suppress(*LIBRARY_ERRORS):
+        await client.aclose()
 
 
 def _options(settings: RedisSettings) -> dict[str, Any]:
@@ -91,7 +100,7 @@ def _sentinel(settings: RedisSettings, stack: AsyncExitStack) -> Clients:
     options = {"retry": _never(), **_options(settings)}
     # The servers' user is a user of the Sentinels, too: who may use the data may ask where it is.
     sentinel = Sentinel(settings.nodes, sentinel_kwargs=options, **options)
-    stack.push_async_callback(sentinel.aclose)
+    stack.push_async_callback(close, sentinel)
     limit = settings.connections + SPARE
     writer = sentinel.master_for(settings.master, max_connections=limit)
     reader = sentinel.slave_for(settings.master, max_connections=limit) if settings.read_replicas else writer

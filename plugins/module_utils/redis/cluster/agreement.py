@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Protocol
 
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.answers import REPLICA
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.picture import is_at
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER, REPLICA, Node, Peer
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node, Peer
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import HostProcess
 
 
@@ -96,39 +96,3 @@ def _differences(nodes: Sequence[Node], dead: frozenset[str]) -> str:
 
 def _roles(node: Node, dead: frozenset[str]) -> Mapping[str, str]:
     return {p.id: p.master_id if p.role == REPLICA else "" for p in node.view if p.id not in dead}
-
-
-class Copying(Protocol):
-    """A server as its copy of data shows it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def answers(self) -> bool: ...
-    @property
-    def error(self) -> str: ...
-    @property
-    def role(self) -> str: ...
-    @property
-    def syncing(self) -> bool: ...
-    @property
-    def link_up(self) -> bool: ...
-    @property
-    def offset(self) -> int: ...
-
-
-def caught_up(replica: Copying, master: Copying, since: int | None) -> str:
-    """Return why a replica has not caught up; empty when it has.
-
-    `since` is the master's offset a little while ago, None at the first look: what is asked for is not to be at the
-    same point, which a busy master never lets one be, but to be where the master was then.
-    """
-    if not replica.answers:
-        return f"{replica.name} does not answer: {replica.error}"
-    if replica.role == MASTER:
-        return f"{replica.name} is not a replica yet"
-    if replica.syncing or not replica.link_up:
-        return f"{replica.name} is fetching the data of {master.name}"
-    if since is None or replica.offset < since:
-        return f"{replica.name} is {max(0, master.offset - replica.offset)} bytes behind {master.name}"
-    return ""

@@ -43,6 +43,8 @@ class Applier(Executor):
     `steps` are all that remain, the first of them first: moves of slots that follow each other are done together.
     """
 
+    client: Client
+
     def __init__(
         self, client: Client, wanted: ClusterSpec, nodes: Sequence[Node] = (), steps: Sequence[Step] = (),
         waited: float = 0.0, *, notes: UndoNotes | None = None, limits: Limits | None = None,

@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client, whole
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER, Node
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.answers import MASTER
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.links import whole
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import ErrorReply, NoAnswer
 

@@ -9,15 +9,16 @@ from typing import Any, Protocol
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, StateMoved
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Step
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.answers import MASTER, REPLICA
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.agreement import (
-    caught_up,
     disagreement,
     owners,
     ranges,
     spread,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER, REPLICA, Node
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.copying import caught_up
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import ErrorReply, NoAnswer
 
 SYNC_DEADLINE = 6 * 3600.0

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Moves slots with their keys between the masters of a cluster while clients use them.
 
-One stream a source, in a thread of its own, opens a few slots at a time, target told before source; carries their keys
+One stream a source, in a thread of its own, in turn with others of its machine (`turns.py`), opens a few slots at a time, target told before source; carries their keys
 in MIGRATE calls of a bounded length; and gives a slot away only when the source counts no key in it: NODE to the
 target first, then to the source, then to every other master. Nothing is remembered between runs: what a killed run
 leaves is open slots, and moving an open slot is the same as moving one (marks are set again, which a failover loses).
@@ -24,16 +24,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, SteelyardError
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import parse
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client, text
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import answers
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.pace import Limits, Pace, Probes
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.stream import Move, Stream, Tally
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.turns import Turns
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.links import text
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import ErrorReply, NoAnswer
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
 
 PROBE_EVERY = 0.02
 JUDGE_EVERY = 0.25
 MEMORY_EVERY = 0.5
+TURNS_EVERY = 0.4
 KEYS_A_BATCH = 8000
 KNOWN_BY = 16
 """Slots that a new master has for each that a stream may open."""
@@ -62,6 +65,7 @@ class Migration:
         self._new: frozenset[str] = frozenset()
         self._redis: frozenset[str] = frozenset()
         self._given: Counter[str] = Counter()
+        self._turns: dict[str, Turns] = {}
 
     def run(self, moves: Sequence[Move], seconds: float) -> Tally:
         """Move slots for so long and return what was done; what remains is what the nodes then say.
@@ -72,6 +76,7 @@ class Migration:
         self._end = self._clock() + seconds
         sources = sorted({m.source for m in moves})
         room = {t: threading.Semaphore(self.limits.target_streams) for t in {m.target for m in moves}}
+        self._turns = {self._place(s): Turns(self.stopped) for s in sources}
         threads = [
             threading.Thread(target=self._stream, args=(s, [m for m in moves if m.source == s], room), daemon=True)
             for s in sources
@@ -148,9 +153,26 @@ class Migration:
             keys = self._client.slot_keys(source, slots)
             stream.measure(slots)
             for target in _turned({m.target for m in moves}, source):
-                with room[target], self._client.link(target) as there:
+                # In this order: who has a turn must not wait for room that one without a turn has.
+                with room[target], self._turns[self._place(source)] as turns, self._client.link(target) as there:
                     own = [m for m in moves if m.target == target]
-                    stream.move(target, there, batches(own, keys, partial(self._open_slots, target)))
+                    stream.move(target, there, batches(own, keys, partial(self._open_slots, target)), turns)
+
+    def _place(self, name: str) -> str:
+        """Return what instances of the same machine have in common."""
+        return self._client.instances[name].address
+
+    def given_by_place(self) -> dict[str, int]:
+        """Return the weight that each machine's masters have given so far."""
+        found = dict.fromkeys(self._turns, 0)
+        for stream in list(self._streams):
+            found[self._place(stream.source)] += stream.tally.weight
+        return found
+
+    def judge_turns(self, rates: Mapping[str, float]) -> None:
+        """Take note of what each machine's masters gave a second."""
+        for place, rate in rates.items():
+            self._turns[place].judge(rate)
 
     def _open_slots(self, target: str) -> int:
         """Return how many slots a stream may open at once: few at first where the target had none.
@@ -224,6 +246,8 @@ class Watch:
         self._probes = {n: Probes(self.migration.limits) for n in self.nodes}
         self._links = {n: self.stack.enter_context(self.client.link(n)) for n in self.nodes}
         self._memory_at = self._judged_at = 0.0
+        self._turns_at = time.monotonic()
+        self._given: Mapping[str, int] = {}
 
     def settle(self) -> None:
         """Learn how fast the nodes usually answer."""
@@ -243,6 +267,11 @@ class Watch:
             for name in slow or self.nodes:
                 for pace in self.migration.paces(name):
                     pace.judge(suffers=bool(slow))
+        if now - self._turns_at > TURNS_EVERY:
+            given, before = self.migration.given_by_place(), self._given
+            spent = now - self._turns_at
+            self.migration.judge_turns({p: (n - before.get(p, 0)) / spent for p, n in given.items()})
+            self._given, self._turns_at = given, now
         if now - self._memory_at > MEMORY_EVERY:
             self._memory()
 
@@ -256,7 +285,7 @@ class Watch:
         self._memory_at = time.monotonic()
         reserve = self.migration.limits.memory_reserve
         for name in self.targets:
-            info = parse.pairs(text(self._links[name].ask("INFO", "memory")))
+            info = answers.pairs(text(self._links[name].ask("INFO", "memory")))
             limit, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
             if limit and used > limit * (1 - reserve) and info.get("maxmemory_policy") == "noeviction":
                 seen = f"{format_size(used)} of {format_size(limit)} used"

@@ -9,12 +9,13 @@ from typing import Protocol
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, StateMoved
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Step
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.answers import MASTER
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.agreement import owners, spread
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.atomic import AtomicMigration
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.migrate import Migration
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.pace import Limits
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER, Node
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.stream import Move, Tally
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_duration, format_size
 

@@ -10,18 +10,23 @@ between calls, up to nine tenths of the time.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from math import ceil
+from statistics import median
 
 KEY_WEIGHT = 3000
 """What one key costs beside its bytes, in bytes: DUMP, RESTORE and DEL of an empty one take about as long as carrying
 these (measured on Redis 7.0 and 8.0 on one machine)."""
 
-LEAST_KEYS = 60
+LEAST_KEYS = 130
 """A call has at least room for so many empty keys: where calls are slow because the machine is busy, smaller ones would
 only be more."""
-SMOOTHING = 0.3
+CALLS = 15
+"""What the last so many calls took counts."""
 PROBES = 50
 FEWEST = 10
 LOWEST_SHARE = 0.1
@@ -37,11 +42,11 @@ class Limits:
     keys from `big_key_bytes` on are moved only where `big_keys` is `move`.
     """
 
-    block: float = 0.004
+    block: float = 0.001
     slow_probe: float = 0.025
     slower: float = 4.0
     target_streams: int = 3
-    open_slots: int = 48
+    open_slots: int = 96
     page: int = 1000
     big_key_bytes: int = 64 * 1024 * 1024
     big_keys: str = "refuse"
@@ -61,6 +66,7 @@ class Piece:
 
     @property
     def weight(self) -> int:
+        """What it costs to carry, in bytes."""
         return KEY_WEIGHT * len(self.names) + self.bytes
 
 
@@ -74,19 +80,19 @@ class Listed:
     replace: bool = False
 
     def pieces(self, allowance: Callable[[], int]) -> Iterator[Piece]:
-        """Cut into pieces of the weight that is allowed when each is made; a key alone may weigh more."""
-        start = 0
-        while start < len(self.names):
-            most = allowance()
-            stop, total = len(self.names), sum(self.sizes[start:])
-            if total + KEY_WEIGHT * (stop - start) > most:
-                stop, total = start + 1, self.sizes[start]
-                while stop < len(self.names) and total + self.sizes[stop] + KEY_WEIGHT * (stop - start + 1) <= most:
-                    total += self.sizes[stop]
-                    stop += 1
-            largest = max(self.sizes[start:stop])
-            yield Piece(self.slot, self.names[start:stop], total, largest, self.replace)
-            start = stop
+        """Cut into pieces of about the same weight, at most what is allowed when each is made; a key alone may weigh
+        more.
+        """
+        ends = list(accumulate(size + KEY_WEIGHT for size in self.sizes))
+        start = before = 0
+        while start < len(ends):
+            most, weight = allowance(), ends[-1] - before
+            if weight > most:
+                most = ceil(weight / ceil(weight / most))
+            stop = max(bisect_right(ends, before + most), start + 1)
+            sizes = self.sizes[start:stop]
+            yield Piece(self.slot, self.names[start:stop], sum(sizes), max(sizes), self.replace)
+            start, before = stop, ends[stop - 1]
 
 
 def calls(listed: Iterable[Listed], allowance: Callable[[], int]) -> Iterator[list[Piece]]:
@@ -109,18 +115,18 @@ class Pace:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._weight = self._seconds = 0.0
+        self._speeds: deque[float] = deque(maxlen=CALLS)
         self.allowance = 100 * KEY_WEIGHT
         self.share = 1.0
 
     def took(self, weight: int, seconds: float) -> None:
         """Learn from a call: it moved this weight in this time.
 
-        Weights and times are smoothed apart: replies that were fetched late and together make some calls look quick.
+        The middle one of the last speeds counts: a call during which the machine did something else looks slow, and
+        replies that were fetched late and together look quick, without either being so.
         """
-        self._weight += SMOOTHING * (weight - self._weight) if self._weight else weight
-        self._seconds += SMOOTHING * (seconds - self._seconds) if self._seconds else seconds
-        wanted = self._weight / max(self._seconds, 1e-6) * self._limits.block
+        self._speeds.append(weight / max(seconds, 1e-6))
+        wanted = median(self._speeds) * self._limits.block
         self.allowance = int(min(max(wanted, LEAST_KEYS * KEY_WEIGHT), 2 * self.allowance))
 
     def rest(self, seconds: float) -> float:

@@ -17,8 +17,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.answers import REPLICA
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.slots import ALL, mask_of
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import REPLICA, Node, Peer
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import Node, Peer
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec, HostProcess
 
 STRANGER = "stranger"

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SLOTS = 16384
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.answers import MASTER
 
-MASTER = "master"
-REPLICA = "replica"
+SLOTS = 16384
 
 SlotRange = tuple[int, int]
 """First and last slot, both included."""

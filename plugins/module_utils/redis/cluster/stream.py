@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused, StateMoved
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import parse
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import text, whole
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import answers
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.conflicts import compare
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.pace import (
+    KEY_WEIGHT,
     Limits,
     Listed,
     Pace,
@@ -22,6 +22,8 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.pace
     calls,
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.slot_words import refusal, setslot, taking
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.turns import Turns
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.links import text, whole
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import Access, Command, ErrorReply, Link
 from ansible_collections.steelyard.stack.plugins.module_utils.units import format_size
 
@@ -37,6 +39,7 @@ UNSIZED = 32 * 1024 * 1024
 SLOWEST = 20_000_000
 """Bytes a second at which a big key is carried and taken in at the least; gives its MIGRATE its time-out."""
 TRIES = 5
+SLOTS_A_LISTING = 16
 IN_FLIGHT = 2
 """Calls that a source has got at once: one that it does and one that waits, so that it does not wait for us. It serves
 its other clients between two."""
@@ -62,6 +65,11 @@ class Tally:
     slots: int = 0
     keys: int = 0
     bytes: int = 0
+
+    @property
+    def weight(self) -> int:
+        """What it cost to carry, in bytes; see `pace`."""
+        return KEY_WEIGHT * self.keys + self.bytes
 
 
 class Whole(Protocol):
@@ -98,8 +106,8 @@ class Stream:
     unconfirmed: int = 0
     usual_size: int = 0
 
-    def move(self, target: str, there: Link, batches: Iterable[Sequence[Move]]) -> None:
-        """Move slots to one target, or as many as the time allows. Raises SteelyardError or NoAnswer.
+    def move(self, target: str, there: Link, batches: Iterable[Sequence[Move]], turns: Turns) -> None:
+        """Move slots to one target, or as many as the time and the turns allow. Raises SteelyardError or NoAnswer.
 
         A batch is given away by the same words that open the next one, so that neither node waits for us in between.
         """
@@ -107,6 +115,10 @@ class Stream:
         for batch in batches:
             if self.whole.stopped():
                 break
+            if turns.one_too_many():
+                self._turn(target, there, empty, ())
+                empty = []
+                turns.pause()
             opened, listed = self._turn(target, there, empty, batch)
             empty = self._drain(target, there, opened, listed)
         self._turn(target, there, empty, ())
@@ -119,7 +131,7 @@ class Stream:
         Who is sent to the target with ASK must be let in there; and until it takes the slot for its own, the source
         must send all new keys there, which it does as long as its own mark stands.
         """
-        ids, slots = self.whole.ids, [m.slot for m in batch]
+        ids = self.whole.ids
         given = taking([m.slot for m in empty if m.owner], ids[target], self.whole.announces_once(target))
         replies = there.ask_all(given + [setslot(m.slot, "IMPORTING", ids[self.source]) for m in batch])
         importing = replies[len(given) :]
@@ -129,14 +141,12 @@ class Stream:
                 raise GateNotPassed(f"{target} opens slot {move.slot}", reply.text, "run again", target)
         marks = [setslot(m.slot, "MIGRATING" if m.owner else "IMPORTING", ids[target]) for m in batch]
         closed = [setslot(m.slot, *(("NODE", ids[target]) if m.owner else ("STABLE",))) for m in empty]
-        replies = self.here.ask_all([*closed, *marks, *map(self._listing, slots)])
+        replies = self.here.ask_all([*closed, *marks])
         self._require_told(self.source, replies[: len(closed)])
         self.tally.slots += len(empty)
         self.whole.gave([m for m in empty if m.owner])
-        marked = replies[len(closed) : len(closed) + len(marks)]
-        opened = self._opened(batch, importing, marked)
-        pages = dict(zip(slots, replies[len(closed) + len(marks) :], strict=True))
-        return opened, self._listed([(m.slot, _names(pages[m.slot])) for m in opened])
+        opened = self._opened(batch, importing, replies[len(closed) :])
+        return opened, self._list([m.slot for m in opened])
 
     def _require_told(self, name: str, replies: Sequence[Any]) -> None:
         seen = refusal(replies)
@@ -169,12 +179,19 @@ class Stream:
             tries, least = (0, left) if least is None or left < least else (tries + 1, least)
             if tries > TRIES:
                 raise GateNotPassed(f"keys leave {self.source}", f"{left} key(s) stay", "look at both logs, run again")
-            page = [s for s, n in counts.items() if n]
-            replies = self.here.ask_all(list(map(self._listing, page)))
-            listed = self._listed([(s, _names(reply)) for s, reply in zip(page, replies, strict=True)])
+            listed = self._list([s for s, n in counts.items() if n])
             if not listed:
                 break  # what is left has to stay
         return [m for m in opened if not counts[m.slot]]
+
+    def _list(self, slots: Sequence[int]) -> list[Listed]:
+        """Return keys of these slots with their sizes; of a few slots at a time, for the source's other clients."""
+        found: list[Listed] = []
+        for start in range(0, len(slots), SLOTS_A_LISTING):
+            part = slots[start : start + SLOTS_A_LISTING]
+            replies = self.here.ask_all([self._listing(s) for s in part])
+            found += self._listed([(s, _names(reply)) for s, reply in zip(part, replies, strict=True)])
+        return found
 
     def _listing(self, slot: int) -> Command:
         stay = len(self.conflicts.get(slot, ())) + len(self.big)
@@ -198,7 +215,7 @@ class Stream:
         They need not where a sample explains what the node holds but for a rest: no key can be larger than the rest,
         and what a call of keys of the usual size takes is then near enough.
         """
-        info = parse.pairs(text(self.here.ask("INFO", "memory")))
+        info = answers.pairs(text(self.here.ask("INFO", "memory")))
         keys, dataset = int(self.here.ask("DBSIZE")), int(info.get("used_memory_dataset", 0))
         asked = slots[:: max(1, len(slots) // SAMPLED_SLOTS)]
         pages = self.here.ask_all([("CLUSTER", "GETKEYSINSLOT", s, 4) for s in asked])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.client import Client, text
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.links import Links, text
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import Instance, SentinelInstance
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication import parse
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.state import Server, State, View
@@ -19,7 +19,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.wire import 
 ASKED = ("save", "replica-priority", "min-replicas-to-write")
 
 
-class ReplicationClient(Client):
+class ReplicationClient(Links):
     """Links to servers and Sentinels; the name of a Sentinel is never a server's, as their ports differ.
 
     `sentinel_password` is what a Sentinel is told to sign in at servers with; it is never printed.

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused, StateMoved
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Step
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.agreement import caught_up
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.copying import caught_up
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.client import ReplicationClient
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.picture import Member, Picture
@@ -64,8 +64,10 @@ class Followers:
 
     def create(self, step: Step, left: float) -> str | None:
         """Make one cluster of servers that follow nobody."""
-        first, others = step.args["primary"], [*step.args["replicas"]]
         picture = self._run.picture()
+        # Killed, and run again after an election: who leads since then does.
+        first = step.args["primary"] if picture.new else self._run.primary(picture).name
+        others = [n for n in (step.args["primary"], *step.args["replicas"]) if n != first]
         for name in (first, *others):
             member = self._run.member(picture, name)
             if not member.server.answers:

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import parse as common
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER, REPLICA
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import answers as common
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.answers import MASTER, REPLICA
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.state import (
     NO_FAILOVER,
     PRIORITY,

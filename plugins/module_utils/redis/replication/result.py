@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.result import UNASKED
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.picture import look
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.state import Server, State, View
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.result import UNASKED
 
 
 def shown(wanted: ClusterSpec, state: State) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.steelyard.stack.plugins.module_utils.portable import Portable
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.answers import MASTER
 
 DOWN_FLAGS = frozenset({"s_down", "o_down", "disconnected"})
 """How a Sentinel marks one that does not answer it."""

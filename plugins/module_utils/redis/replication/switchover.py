@@ -94,6 +94,8 @@ class Switchover:
             if not picture.watchers:
                 return self._plain(picture, target)
             watching = picture.watching()
+            if not watching:
+                return "no Sentinel watches yet"
             reason = disagreement(picture, [w.name for w in watching]) or self._steer(picture, target)
             return reason or self._switch(picture, target)
 

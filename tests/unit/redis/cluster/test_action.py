@@ -12,8 +12,8 @@ from ansible_collections.steelyard.stack.plugins.action.redis_cluster import Act
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import GateNotPassed, Refused, StateMoved
 from ansible_collections.steelyard.stack.plugins.module_utils.payload import pack, unpack
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan, Step
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.result import shown
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.result import shown
 from ansible_collections.steelyard.stack.plugins.plugin_utils.loop import ClusterAction
 
 PASSWORD = "verwaltung-verwahrt-im-tresor"

@@ -13,6 +13,7 @@ import pytest
 from support.cases import load_cases
 from support.redis_cases import seen_of, wanted_of
 
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import answers
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import parse
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.health import judge, ok_to_stop
 
@@ -34,7 +35,7 @@ def test_case(case: dict[str, Any]) -> None:
         assert why in text, (member, stop.as_table())
 
 
-@pytest.mark.parametrize("name", parse.SAVES)
+@pytest.mark.parametrize("name", answers.SAVES)
 def test_a_failed_write_is_read(name: str) -> None:
     where = {"name": "redis1:7000", "host": "redis1", "address": "10.0.0.1", "port": 7000}
     assert parse.node(where, parse.Answers(info=f"{name}:err\r\n")).save_failed

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.steelyard.stack.plugins.module_utils.redis import answers
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.answers import MASTER, REPLICA
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster import parse
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.agreement import (
     disagreement,
@@ -15,7 +17,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.agre
     ranges,
     spread,
 )
-from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import MASTER, REPLICA, SLOTS, Node
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.state import SLOTS, Node
 
 FIXTURES = Path(__file__).resolve().parents[3] / "fixtures" / "redis" / "cluster"
 VERSIONS = sorted(p.name for p in FIXTURES.iterdir() if p.is_dir())
@@ -139,7 +141,8 @@ def test_a_replica_that_syncs() -> None:
 
 def test_keys_of_all_databases() -> None:
     assert (
-        parse.keys_of(parse.pairs("db0:keys=3,expires=0\ndb12:keys=4,expires=1\ndb0_distrib_strings_sizes:1=3\n")) == 7
+        answers.keys_of(answers.pairs("db0:keys=3,expires=0\ndb12:keys=4,expires=1\ndb0_distrib_strings_sizes:1=3\n"))
+        == 7
     )
 
 

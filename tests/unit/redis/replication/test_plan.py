@@ -17,7 +17,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.state import State
 
 
-@pytest.mark.parametrize("case", load_cases(Path(__file__).parent / "replication_cases" / "plan"))
+@pytest.mark.parametrize("case", load_cases(Path(__file__).parent / "cases" / "plan"))
 def test_case(case: dict[str, Any]) -> None:
     wanted = wanted_of(case["wanted"])
     state = state_of(case["seen"] or {}, wanted)

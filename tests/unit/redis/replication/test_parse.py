@@ -21,7 +21,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.plan import make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.state import State
 
-FIXTURES = Path(__file__).parent / "replication_fixtures"
+FIXTURES = Path(__file__).parent / "fixtures"
 VERSIONS = sorted(f.name for f in FIXTURES.iterdir())
 CLUSTER = "watched"
 

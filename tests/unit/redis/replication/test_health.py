@@ -16,7 +16,7 @@ from support.redis_replication_cases import state_of, wanted_of
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.health import judge, ok_to_stop
 
 
-@pytest.mark.parametrize("case", load_cases(Path(__file__).parent / "replication_cases" / "health"))
+@pytest.mark.parametrize("case", load_cases(Path(__file__).parent / "cases" / "health"))
 def test_case(case: dict[str, Any]) -> None:
     wanted = wanted_of(case["wanted"])
     state = state_of(case["seen"], wanted)
