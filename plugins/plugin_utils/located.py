@@ -28,6 +28,7 @@ def located(task_vars: Mapping[str, Any], fleet: Fleet) -> tuple[scale.Located, 
         found.append(scale.Located(
             service=SERVICE, name=wanted.name, coordinator=one["coordinator"]["host"],
             plan=Plan.from_summary(one["plan"]), hosts=redis.hosts(wanted), cluster=wanted.as_dict(),
-            knows=one["coordinator"]["exists"], primary=redis.place(wanted, str(seen.get("primary") or "")), left=bool(seen.get("unfinished") or one["lease"].get("held")),
+            knows=one["coordinator"]["exists"], primary=redis.place(wanted, str(seen.get("primary") or "")),
+            left=bool(seen.get("unfinished") or one["lease"].get("held")),
         ))  # fmt: skip
     return tuple(found)
