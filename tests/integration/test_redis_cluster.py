@@ -76,7 +76,7 @@ def assert_gone(fleet: Rehearsal) -> None:
     assert_nothing_left_behind(fleet, (*HOSTS, "redis4"))
 
 
-@pytest.mark.core
+@pytest.mark.slow
 def test_a_cluster_is_created_grows_and_shrinks(data: Rehearsal) -> None:
     assert sum(masters(data).values()) == 16384
     assert data.play("site").ok().changed == {}
