@@ -64,7 +64,7 @@ class Sim:
         for name in [n for n in self.nodes if n not in names]:
             node = self.nodes.pop(name)
             assert (node.knows <= {name} and not node.slots) or not node.alive, f"{name} is still a member"
-            assert not any(name in n.knows for n in self.nodes.values()), f"{name} is still known"
+            assert not any(name in n.knows for n in self.nodes.values() if n.alive), f"{name} is still known"
 
     # What is seen
 
@@ -232,7 +232,8 @@ class Sim:
         node.slots = 0
         assert not any(n.master == node.name and n.instance.state != "leaving" and n.alive for n in self.nodes.values())
         for other in self.nodes.values():
-            other.knows.discard(node.name)
+            if other.alive:  # the dead cannot be told, and keep whom they knew
+                other.knows.discard(node.name)
         for other in self.nodes.values():
             if other.master == node.name:
                 other.master = ""
@@ -256,7 +257,7 @@ class Sim:
             self._half_meet(args, rng)
         elif step.verb == "forget":
             for other in self.nodes.values():
-                if rng.random() < 0.5 and other.name != args["name"]:
+                if rng.random() < 0.5 and other.alive and other.name != args["name"]:
                     other.knows.discard(args["name"])
         elif rng.random() < 0.5:
             self.apply(step)

@@ -30,8 +30,8 @@ class Member:
     """A node of the cluster, or an instance of the inventory that is none (yet, or any more).
 
     `state` is the inventory's word, or `stranger`. `joined`: somebody in the cluster knows it. `agreed`: it is not among
-    the few without whom all who answer and stay know each other. `leader` is the name of its master (empty: it is one).
-    `failed`: the majority of those who answer think that it is gone.
+    the few without whom all who answer, and stay or still lead, know each other. `leader` is the name of its master
+    (empty: it is one). `failed`: the majority of those who answer think that it is gone.
     """
 
     name: str
@@ -220,17 +220,23 @@ def _member(member: Member, views: Mapping[str, Mapping[str, Peer]], names: Mapp
 
 
 def _agree(members: dict[str, Member], views: Mapping[str, Mapping[str, Peer]]) -> None:
-    """Set who is agreed on: take away who lacks most, the emptiest first, until all others know each other."""
-    body = [n for n in views if members[n].state != "leaving"]
+    """Set who is agreed on: take away who lacks most, the emptiest first, until all others know each other.
+
+    Who leaves may be half forgotten and is not missed; but one that still leads is: whoever joins takes its slots, or
+    follows it until its handover. It never is who is taken away, for it is not met: who lacks it is.
+    """
+    leaving = {n for n in views if members[n].state == "leaving"}
+    followed = {m.leader for n, m in members.items() if n not in leaving}
+    body = [n for n in views if n not in leaving or members[n].slots or n in followed]
     lacks: dict[str, set[str]] = {}
     for name in body:
         for other in body:
-            if members[other].id not in views[name]:
+            if members[other].id not in views[name] and not {name, other} <= leaving:
                 lacks.setdefault(name, set()).add(other)
                 lacks.setdefault(other, set()).add(name)
     strays: set[str] = set()
     while any(others - strays for n, others in lacks.items() if n not in strays):
-        order = [n for n in lacks if n not in strays]
+        order = [n for n in lacks if n not in strays | leaving]
         strays.add(max(order, key=lambda n: (len(lacks[n] - strays), not members[n].slots, body.index(n))))
     for name, member in members.items():
         if member.joined and (name in views or not member.answers):

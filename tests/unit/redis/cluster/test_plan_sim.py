@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.cluster_sim import Sim
 
@@ -180,6 +180,7 @@ def test_a_plan_applied_leaves_nothing(history: list[str]) -> None:
 
 @profile
 @given(histories(), st.integers(0, 2**32))
+@example(["1 ports, 0 zones, 0 replicas: 1 2 3 4", "1 ports, 0 zones, 0 replicas: 1 2 3 4l 5l 6"], 1)
 def test_a_killed_plan_is_finished_by_the_next(history: list[str], seed: int) -> None:
     sim, rng = Sim(), random.Random(seed)
     for wanted in map(read, history):
@@ -246,6 +247,7 @@ def test_a_saved_plan_goes_on(history: list[str], seed: int, elections: bool) ->
 
 @profile
 @given(histories(), st.integers(0, 2**32))
+@example(["2 ports, 0 zones, 0 replicas: 1 2 3"], 16941)
 def test_dead_hosts_are_replaced(history: list[str], seed: int) -> None:
     """A host dies, perhaps within a move; its shards have a new master already, or have not, or never get one."""
     sim, rng = Sim(), random.Random(seed)
