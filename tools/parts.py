@@ -58,7 +58,15 @@ PARTS: tuple[Part, ...] = (
     Part("shell", "shellcheck", python("tools/lint_shell.py"), 5, 60),
     Part("docs", "pages agree with specs and module documentation", python("tools/docs.py", "--check"), 15, 120),
     Part("unit", "unit and property tests", pytest("tests/unit", "-n", "2", "--dist", "worksteal"), 90, 600),
-    Part("example", "the example application's own tests", python("tools/test_example.py"), 60, 600),
+    Part(
+        "properties",
+        "property tests, random examples",
+        pytest("tests/unit", "-m", "hypothesis", "-n", "2", "-o", "timeout=1800"),
+        600,
+        3600,
+        {"STEELYARD_EXAMPLES": os.environ.get("STEELYARD_EXAMPLES") or "1000"},
+    ),
+    Part("example", "the example application's own tests", python("tools/test_example.py"), 60, 300),
     Part("sanity", "ansible-test sanity, when plugins changed", python("tools/sanity.py"), 150, 900),
     Part("sanity-always", "ansible-test sanity", python("tools/sanity.py", "--always"), 150, 900),
     Part(
@@ -82,6 +90,7 @@ SUITES: Mapping[str, tuple[str, ...]] = {
     "all": (
         *LINT,
         "unit",
+        "properties",
         "example",
         "sanity-always",
         "collection",

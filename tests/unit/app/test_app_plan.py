@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.app_hosts import OLD, app_class, as_seen, converged, instances, simulate
 from support.cases import load_cases
+from support.properties import examples
 
 from ansible_collections.steelyard.stack.plugins.module_utils.app import unit_files
 from ansible_collections.steelyard.stack.plugins.module_utils.app.model import Slice
@@ -123,7 +124,7 @@ def hosts(draw: st.DrawFn) -> Seen:
     return seen
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(hosts(), wishes())
 def test_a_plan_applied_leaves_nothing_to_do(seen: Seen, wish: Wish) -> None:
     plan = make_plan(seen, wish)
@@ -132,7 +133,7 @@ def test_a_plan_applied_leaves_nothing_to_do(seen: Seen, wish: Wish) -> None:
     assert [s.id for s in make_plan(seen, wish).steps] == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(hosts(), wishes(), st.data())
 def test_a_plan_killed_anywhere_is_finished_by_the_next(seen: Seen, wish: Wish, data: st.DataObject) -> None:
     first = make_plan(seen, wish)
@@ -149,7 +150,7 @@ def test_a_plan_killed_anywhere_is_finished_by_the_next(seen: Seen, wish: Wish, 
     assert set(seen.releases) == set(whole.releases)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(hosts(), wishes(restart="never", remove=False))
 def test_site_neither_restarts_nor_stops_what_runs(seen: Seen, wish: Wish) -> None:
     plan = make_plan(seen, wish)
@@ -158,7 +159,7 @@ def test_site_neither_restarts_nor_stops_what_runs(seen: Seen, wish: Wish) -> No
     assert not started & {p for p, i in seen.instances.items() if i.running}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(hosts(), wishes(remove=True))
 def test_with_removal_only_placed_instances_stay(seen: Seen, wish: Wish) -> None:
     for step in make_plan(seen, wish).steps:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.properties import examples
 
 from ansible_collections.steelyard.stack.plugins.module_utils import fileset
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import Refused
@@ -229,7 +230,7 @@ names = st.sampled_from(["a", "b", "c/d", "c/e", "f"])
 trees = st.dictionaries(names, st.text(alphabet="xyz\n", max_size=4), max_size=5)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(first=trees, second=trees, absent=st.sets(names))
 def test_apply_then_plan_again_nothing_is_left(
     tmp_path_factory: pytest.TempPathFactory, first: dict[str, str], second: dict[str, str], absent: set[str]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.cases import load_cases
+from support.properties import examples
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import StateMoved
 from ansible_collections.steelyard.stack.plugins.module_utils.nginx import parse
@@ -105,7 +106,7 @@ def test_a_plan_applied_leaves_nothing(fleet: tuple[tuple[Pool, ...], tuple[Bala
     assert left_over(wanted, [after_steps(b, plan.steps) for b in seen]) == ()
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(fleets(), st.data())
 def test_any_part_of_a_plan_done_goes_on_under_it(
     fleet: tuple[tuple[Pool, ...], tuple[Balancer, ...]], data: st.DataObject

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.cases import load_cases
+from support.properties import examples
 from support.world import World, as_seen_table, make_fleet, settled
 
 from ansible_collections.steelyard.stack.plugins.module_utils import scale
@@ -148,7 +149,7 @@ def worlds(draw: st.DrawFn) -> World:
     # Who is a member runs: it was proved when it was added. And who runs as a member is let in.
     lines = [s for s in pool.servers() if apps[s.host].instances]
     balancers = {}
-    for name in hosts.keys() - set(programs):
+    for name in sorted(hosts.keys() - set(programs)):
         of_this = tuple(draw(st.sampled_from([s, s, replace(s, down=True)])) for s in lines if draw(st.booleans()))
         balancers[name] = Balancer(name, {"api": SeenPool(of_this)})
     world = World(fleet, balancers, apps, {})
@@ -168,7 +169,7 @@ def tables(draw: st.DrawFn, world: World, everybody: Fleet, host: str) -> Any:
     return replace(whole, sets={n: (kind, tuple(e for e in own if e in kept)) for n, (kind, own) in whole.sets.items()})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(worlds())
 def test_scaled_once_nothing_is_left_to_do(world: World) -> None:
     assume(not scale.assemble(world.fleet, world.look()).refusals)
@@ -182,7 +183,7 @@ def test_scaled_once_nothing_is_left_to_do(world: World) -> None:
     assert all(world.runs(h.name) for h in world.fleet.hosts if h.name in world.apps and h.name not in gone)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(worlds())
 def test_the_plan_holds_every_service_steps_once_and_in_order(world: World) -> None:
     answers = world.look()

@@ -8,6 +8,7 @@ from itertools import product
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support.properties import examples
 
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.placement import Seat, choose_leaders, place
 
@@ -41,7 +42,7 @@ def cost(seats: Sequence[Seat], goes: Sequence[str], copies: int) -> tuple[int, 
     )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(seatings())
 def test_no_placement_is_better(case: tuple[list[Seat], int]) -> None:
     seats, copies = case
@@ -53,7 +54,7 @@ def test_no_placement_is_better(case: tuple[list[Seat], int]) -> None:
     assert cost(seats, goes, copies) == min(cost(seats, g, copies) for g in every)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(seatings())
 def test_no_leaders_are_better(case: tuple[list[Seat], int]) -> None:
     """Nothing puts fewer beyond half of the leaders on a host or in a zone."""

@@ -1,11 +1,7 @@
-"""Plans of thousands of random clusters, applied to a simulation: valid, balanced, nothing left, also after kills.
-
-`STEELYARD_EXAMPLES` is how many clusters each property tries (default 120).
-"""
+"""Plans of thousands of random clusters, applied to a simulation: valid, balanced, nothing left, also after kills."""
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +10,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.cluster_sim import Sim
+from support.properties import examples
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import StateMoved
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
@@ -28,8 +25,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.slot
 )
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec, Instance
 
-EXAMPLES = int(os.environ.get("STEELYARD_EXAMPLES", "120"))
-profile = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+profile = settings(max_examples=examples(120), suppress_health_check=list(HealthCheck))
 UNEVEN = {slot: 1 + (slot * 7919) % 100 for slot in range(16384)}
 PLACING = {"the copies of a shard are on different hosts", "every shard has a master"}
 
@@ -189,7 +185,7 @@ def test_a_killed_plan_is_finished_by_the_next(history: list[str], seed: int) ->
         sim.stop(replace(wanted, instances=tuple(i for i in wanted.instances if i.state != "leaving")))
 
 
-@settings(profile, max_examples=max(10, EXAMPLES // 10))
+@settings(profile, max_examples=examples(12, share=10))
 @given(histories(), st.sampled_from(["keys", "bytes"]), st.integers(0, 2**32))
 def test_by_weight(history: list[str], by: str, seed: int) -> None:
     sim, rng = Sim(), random.Random(seed)

@@ -1,15 +1,12 @@
-"""Plans of thousands of random replicated clusters, applied to a simulation: valid, nothing left, also after kills.
-
-`STEELYARD_EXAMPLES` is how many clusters each property tries (default 300).
-"""
+"""Plans of thousands of random replicated clusters, applied to a simulation: valid, nothing left, also after kills."""
 
 from __future__ import annotations
 
-import os
 import random
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.properties import examples
 from support.replication_sim import Sim
 
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import StateMoved
@@ -25,8 +22,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication 
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.health import judge as health
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.replication.plan import make_plan, resume
 
-EXAMPLES = int(os.environ.get("STEELYARD_EXAMPLES", "300"))
-profile = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+profile = settings(max_examples=examples(300), suppress_health_check=list(HealthCheck))
 LETTERS = {"present": "", "leaving": "l", "maintenance": "m"}
 NO_HEIR = "the last copy of data is not removed"
 
@@ -207,7 +203,7 @@ def test_the_dead_are_replaced(history: list[str], seed: int) -> None:
     assert converge(sim, replaced, rng)
 
 
-@settings(profile, max_examples=max(10, EXAMPLES // 3))
+@settings(profile, max_examples=examples(100, share=3))
 @given(histories(), st.integers(0, 2**32))
 def test_a_returned_primary_follows(history: list[str], seed: int) -> None:
     sim, rng = Sim(), random.Random(seed)
@@ -220,7 +216,7 @@ def test_a_returned_primary_follows(history: list[str], seed: int) -> None:
     assert sim.leader().name == leads, "who leads is the Sentinels' business"
 
 
-@settings(profile, max_examples=max(10, EXAMPLES // 3))
+@settings(profile, max_examples=examples(100, share=3))
 @given(histories(), st.integers(0, 2**32))
 def test_switched_over(history: list[str], seed: int) -> None:
     sim, rng = Sim(), random.Random(seed)
