@@ -21,7 +21,7 @@ demo: setup ## A fleet of stand-ins, deployed, scaled under load; ends with a la
 	@$(PY) tools/demo.py
 
 test: export STEELYARD_REQUIRE_REDIS := 1
-test: setup servers ## What CI runs: lint, unit tests, sanity, the archive, molecule, the lab (under 15 minutes)
+test: setup servers ## What CI runs: lint, unit tests, sanity, the archive, molecule, the lab (under 22 minutes)
 	@$(PARTS) --suite test
 
 # Without a redis-server, which `make servers` brings, the example's tests with real ones are skipped here.

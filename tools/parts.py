@@ -66,7 +66,7 @@ PARTS: tuple[Part, ...] = (
         3600,
         {"STEELYARD_EXAMPLES": os.environ.get("STEELYARD_EXAMPLES") or "1000"},
     ),
-    Part("example", "the example application's own tests", python("tools/test_example.py"), 60, 300),
+    Part("example", "the example application's own tests", python("tools/test_example.py"), 60, 600),
     Part("sanity", "ansible-test sanity, when plugins changed", python("tools/sanity.py"), 150, 900),
     Part("sanity-always", "ansible-test sanity", python("tools/sanity.py", "--always"), 150, 900),
     Part(
@@ -74,7 +74,7 @@ PARTS: tuple[Part, ...] = (
     ),
     Part("molecule", "each role on shared machines", MOLECULE, 240, 1500),
     Part("molecule-debian12", "the same on Debian 12", MOLECULE, 300, 1800, {"STEELYARD_LAB_OS": "bookworm"}),
-    Part("integration", "one fleet in the lab", integration("core"), 450, 1800),
+    Part("integration", "one fleet in the lab", integration("core"), 700, 2700),
     Part("integration-all", "the whole of the lab tests", integration("not faults"), 1200, 5400),
     Part("faults", "kills and cuts at every step", integration("faults"), 3600, 14400),
     Part("servers", "the engine of Redis Cluster on real servers", SERVERS, 90, 900, {"STEELYARD_REQUIRE_REDIS": "1"}),
