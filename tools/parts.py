@@ -57,8 +57,8 @@ PARTS: tuple[Part, ...] = (
     Part("ansible-lint", "ansible-lint, profile production", python("tools/lint_ansible.py"), 60, 600),
     Part("shell", "shellcheck", python("tools/lint_shell.py"), 5, 60),
     Part("docs", "pages agree with specs and module documentation", python("tools/docs.py", "--check"), 15, 120),
-    Part("unit", "unit and property tests", pytest("tests/unit", "-n", "2", "--dist", "worksteal"), 60, 300),
-    Part("example", "the example application's own tests", python("tools/test_example.py"), 60, 300),
+    Part("unit", "unit and property tests", pytest("tests/unit", "-n", "2", "--dist", "worksteal"), 90, 600),
+    Part("example", "the example application's own tests", python("tools/test_example.py"), 60, 600),
     Part("sanity", "ansible-test sanity, when plugins changed", python("tools/sanity.py"), 150, 900),
     Part("sanity-always", "ansible-test sanity", python("tools/sanity.py", "--always"), 150, 900),
     Part(

@@ -7,12 +7,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from ansible.utils.display import Display
+
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import restart
 from ansible_collections.steelyard.stack.plugins.plugin_utils.action import SteelyardAction
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import fleet_from_vars, plain
 from ansible_collections.steelyard.stack.plugins.plugin_utils.located import located
+from ansible_collections.steelyard.stack.plugins.plugin_utils.results import show_once
 
+display = Display()
 OPERATIONS = ["turns", "handover", "settle"]
 
 
@@ -40,6 +44,7 @@ class ActionModule(SteelyardAction):
         turns = restart.turns(fleet, _waiting(variables))
         named = {turn.cluster.name for turn in turns}
         restart.require_settled(c.plan for c in clusters if c.name in named)
+        show_once(display, variables, restart.as_table(turns))
         concerns = any(host in turn.hosts for turn in turns)
         return {"changed": False, "turns": [turn.as_dict() for turn in turns], "concerns": concerns}
 

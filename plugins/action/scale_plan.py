@@ -58,7 +58,10 @@ class ActionModule(SteelyardAction):
         # The plan is one for all hosts: that it has steps is counted once.
         pending = bool(plan.steps) and is_first_host(variables)
         work = [cluster.as_work() for cluster in clusters if cluster.busy]
-        result = {"parts": list(own), "changed": pending, "plan": plan.summary(), "clusters": work}
+        result = {
+            "parts": list(own), "changed": pending, "plan": plan.summary(), "clusters": work,
+            "primaries": {c.name: c.primary for c in clusters if c.primary},
+        }  # fmt: skip
         show_once(display, variables, plan.as_table())
         refused = refused_plan(plan, variables) if plan.refusals else {}
         write_result(variables, self._task.action, {**result, **refused})

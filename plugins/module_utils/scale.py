@@ -19,6 +19,7 @@ order the parts run. The parts:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,7 +44,8 @@ class Located:
     """A cluster whose members know each other: who speaks for it, what is to be changed, and who keeps its lease.
 
     `cluster` is its wanted state in JSON types. `knows`: it exists. `left`: a killed run left its lease or a temporary
-    setting, which are taken over and put back even when no step is left to do.
+    setting, which are taken over and put back even when no step is left to do. `primary` is where a new replica finds who
+    leads, as its role is told; empty where that is nobody's business.
     """
 
     service: str
@@ -54,6 +56,7 @@ class Located:
     cluster: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
     knows: bool = True
     left: bool = False
+    primary: str = ""
 
     @property
     def busy(self) -> bool:
@@ -101,10 +104,13 @@ def looks(fleet: Fleet, pool_plans: Iterable[Plan], clusters: Iterable[Located] 
     app |= set(services.hosts_outside_pools(fleet)) | asked
     data = {h for c in clusters for h in redis.joining(c.plan)} & names
     data |= {h.name for h in fleet.hosts if "redis" in services.leaving(fleet, h)}
-    data |= set(redis.alone(fleet))
     going = {h.name for h in fleet.group("load_balancers") if h.state_of("nginx") == "leaving"}
+    serving = set(hosts_serving(fleet, app | data | going))
+    # One that runs by itself joins nothing that its host's other groups are in.
+    alone = redis.alone(fleet)
+    serving |= set(_letting_in(fleet, {g for groups in alone.values() for g in groups}))
+    data |= alone.keys()
     moving = app | data
-    serving = set(hosts_serving(fleet, moving | going))
     runs = {n for n in moving | serving if services.runs_applications(fleet, fleet.host(n))}
     data |= {n for n in asked if "redis" in services.services_of(fleet, fleet.host(n))}
     found = tuple(h.name for h in fleet.hosts if h.name in moving | serving)
@@ -135,7 +141,10 @@ def asked_for(fleet: Fleet) -> tuple[str, ...]:
 
 def hosts_serving(fleet: Fleet, moving: Iterable[str]) -> tuple[str, ...]:
     """Return the hosts with a listener that names a group of one of the `moving` hosts."""
-    groups = {g for name in moving for g in fleet.host(name).groups}
+    return _letting_in(fleet, {g for name in moving for g in fleet.host(name).groups})
+
+
+def _letting_in(fleet: Fleet, groups: AbstractSet[str]) -> tuple[str, ...]:
     return tuple(
         h.name for h in fleet.hosts if any(groups & set(listener.groups) for listener in services.listeners(fleet, h))
     )

@@ -18,7 +18,7 @@ description:
 options:
   operation:
     description:
-      - V(turns) returns the turns. It fails where a cluster has other work left than who leads.
+      - V(turns) returns the turns, and prints them as a table. It fails where a cluster has other work left than who leads.
       - V(handover) fails where O(plan) has a step that changes more than who leads.
       - V(settle) returns the clusters in which others lead than should, as C(scale_plan) returns clusters.
     type: str
@@ -33,7 +33,7 @@ attributes:
     description: It only decides, and answers the same in check mode.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: The table of turns is printed, with C(--diff) and without; there is no difference beside it.
     support: none
   idempotent:
     description: It changes nothing, and the same results give the same turns.

@@ -116,6 +116,11 @@ clusters:
     hosts: {description: The hosts that keep its lease., type: list, elements: str, sample: [redis1, redis2, redis3]}
     cluster: {description: Its wanted state., type: dict, sample: {name: sessions, mode: cluster}}
     plan: {description: Its plan., type: dict, sample: {service: redis, cluster: sessions, steps: []}}
+primaries:
+  description: Where a new replica finds who leads, as C(address port) by cluster, of clusters with one primary.
+  returned: O(operation=plan), where nothing is refused
+  type: dict
+  sample: {cache: "192.0.2.41 6379"}
 creates:
   description: Those of C(clusters) that do not exist.
   returned: O(operation=clusters)

@@ -11,6 +11,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils import scale
 from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import scaling as redis
+from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import SERVICE
 from ansible_collections.steelyard.stack.plugins.plugin_utils.fleet import plain
 
 
@@ -25,8 +26,9 @@ def located(task_vars: Mapping[str, Any], fleet: Fleet) -> tuple[scale.Located, 
             continue
         seen = one["coordinator"]["seen"]
         found.append(scale.Located(
-            service=redis.SERVICE, name=wanted.name, coordinator=one["coordinator"]["host"],
+            service=SERVICE, name=wanted.name, coordinator=one["coordinator"]["host"],
             plan=Plan.from_summary(one["plan"]), hosts=redis.hosts(wanted), cluster=wanted.as_dict(),
-            knows=one["coordinator"]["exists"], left=bool(seen.get("unfinished") or one["lease"].get("held")),
+            knows=one["coordinator"]["exists"], primary=redis.place(wanted, str(seen.get("primary") or "")),
+            left=bool(seen.get("unfinished") or one["lease"].get("held")),
         ))  # fmt: skip
     return tuple(found)

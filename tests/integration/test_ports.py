@@ -48,7 +48,7 @@ def test_a_member_s_port_is_not_shut_before_it_left(spare: Rehearsal, url: str) 
     [
         "task-name:Stop and remove what a machine that stays has lost; no pool knows it any more",
         "step:add/api/api3:8000",
-        "task-name:Verify the balancers",
+        "task-name:Verify every pool through the balancer",
     ],
 )
 def test_a_port_that_a_killed_run_had_drained_is_gone_in_the_end(spare: Rehearsal, url: str, place: str) -> None:

@@ -161,6 +161,25 @@ def test_restarted_host_by_host(data: Rehearsal) -> None:
 
 
 @pytest.mark.faults
+def test_the_next_host_speaks_when_the_first_is_dead(data: Rehearsal) -> None:
+    """A dead member is a refusal, told by another; marked, it holds nobody up, and comes back as it was."""
+    data.lab("kill", "redis1").ok()
+    try:
+        refused = data.play("scale")
+        assert refused.code == 2, refused.output
+        assert "every member answers" in refused.output
+        assert refused.changed == {}
+        data.mark("redis", "redis1", redis_state="maintenance")
+        data.play("scale").ok()
+    finally:
+        data.lab("start", "redis1").ok()
+        data.mark("redis", "redis1", redis_state="present")
+    data.play("scale").ok()
+    assert_nothing_left_behind(data, HOSTS)
+    data.play("verify").ok()
+
+
+@pytest.mark.faults
 def test_a_host_loses_one_of_its_servers(data: Rehearsal) -> None:
     """It stays with the other one; what it lost is stopped after the cluster has forgotten it."""
     add_redis4(data)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from support.redis_servers import LOOPBACK, PASSWORD, Server, Servers, free_ports, program
+from support.redis_tls import certificates, tls_lines
 
 from ansible_collections.steelyard.stack.plugins.action.redis_cluster import seen_of
 from ansible_collections.steelyard.stack.plugins.module_utils.errors import SteelyardError
@@ -68,25 +69,6 @@ masteruser {user}
 masterauth "{password}"
 replica-announce-ip {address}
 """
-
-
-def certificates(folder: Path) -> Tls:
-    """An authority, and one certificate of it for all: openssl makes them."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    names = ["-subj", "/CN=tests", "-addext", f"subjectAltName=IP:{LOOPBACK}"]
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    subprocess.run([*new, *names, *files], check=True, capture_output=True)
-    return Tls(str(folder / "cert.pem"), str(folder / "cert.pem"), str(folder / "key.pem"))
-
-
-def tls_lines(tls: Tls | None, port: int) -> list[str]:
-    """What a configuration says of a port: TLS alone, where there are certificates."""
-    if tls is None:
-        return [f"port {port}"]
-    lines = ["port 0", f"tls-port {port}", "tls-replication yes", "tls-auth-clients optional"]
-    paths = {"tls-ca-cert-file": tls.ca, "tls-cert-file": tls.certificate, "tls-key-file": tls.key}
-    return [*lines, *(f"{name} {path}" for name, path in paths.items())]
 
 
 def stated(quorum: int = 2) -> Cluster:
@@ -154,20 +136,19 @@ class Watched:
 
     def add(self, count: int, of: int | None = None, **options: Any) -> None:
         """Start so many servers, as replicas of one of them where that is said."""
-        place = (LOOPBACK, self.servers[of].port) if of is not None else None
-        self._start(
-            [Replicating(p, self.room.directory / str(p), of=place, tls=self.tls, **options) for p in free_ports(count)]
-        )
+        self._start([Replicating(p, self._home(p), of=self._place(of), tls=self.tls, **options)
+                     for p in free_ports(count)])  # fmt: skip
 
     def watch(self, count: int, primary: int | None = 0, quorum: int = 2) -> None:
         """Start so many Sentinels."""
-        place = (LOOPBACK, self.servers[primary].port) if primary is not None else None
-        self._start(
-            [
-                Watching(p, self.room.directory / str(p), of=place, tls=self.tls, quorum=quorum)
-                for p in free_ports(count)
-            ]
-        )
+        self._start([Watching(p, self._home(p), of=self._place(primary), tls=self.tls, quorum=quorum)
+                     for p in free_ports(count)])  # fmt: skip
+
+    def _home(self, port: int) -> Path:
+        return self.room.directory / str(port)
+
+    def _place(self, number: int | None) -> tuple[str, int] | None:
+        return None if number is None else (LOOPBACK, self.servers[number].port)
 
     def _start(self, new: Sequence[Replicating]) -> None:
         for one in new:
@@ -239,7 +220,7 @@ class Watched:
             return client.state()
 
     def primaries(self) -> list[Seen]:
-        """The servers that take themselves for a primary."""
+        """Who takes itself for a primary."""
         return [s for s in self.state().servers if s.leads]
 
     def number_of(self, name: str) -> int:

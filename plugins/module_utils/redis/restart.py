@@ -17,6 +17,7 @@ from ansible_collections.steelyard.stack.plugins.module_utils.fleet import Fleet
 from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis import inventory, scaling
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import SERVICE, STANDALONE, ClusterSpec
+from ansible_collections.steelyard.stack.plugins.module_utils.render import table
 
 LEADING = frozenset({"handover", "switchover"})
 """The verbs of steps that change who leads, and nothing else."""
@@ -79,6 +80,18 @@ def _turn(wanted: ClusterSpec, host: str, ports: tuple[int, ...]) -> Turn:
         raise Refused(rule, f"{wanted.name} is on {host} alone", remedy, SERVICE)
     resting = tuple(replace(i, state="maintenance") if i.host == host and i.stays else i for i in wanted.instances)
     return Turn(host, wanted, ports, replace(wanted, instances=resting), survivors)
+
+
+def as_table(found: Iterable[Turn]) -> str:
+    """Return the turns as people read them."""
+    rows = [
+        (str(n), t.host, t.cluster.name, ", ".join(map(str, t.ports)),
+         f"{t.survivors[0]} speaks" if t.survivors else "a short outage: it is in no cluster")
+        for n, t in enumerate(found, 1)
+    ]  # fmt: skip
+    if not rows:
+        return "redis: nothing to restart"
+    return f"redis: {len(rows)} turn(s)\n" + table(("#", "host", "cluster", "restarts", "meanwhile"), rows)
 
 
 def require_settled(plans: Iterable[Plan]) -> None:

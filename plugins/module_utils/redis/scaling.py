@@ -52,6 +52,11 @@ def leases(fleet: Fleet, host: Host) -> list[str]:
     return [wanted.name for wanted in clusters(fleet) if host.name in hosts(wanted)]
 
 
+def place(wanted: ClusterSpec, name: str) -> str:
+    """Return `address port` of an instance by its name; empty for one that the inventory does not have."""
+    return next((f"{i.address} {i.port}" for i in wanted.instances if i.name == name), "")
+
+
 def joining(plan: Plan) -> set[str]:
     """Return the hosts with a server or a Sentinel that a plan lets join."""
     return {host for step in plan.steps if step.verb in JOINING for host in _joins(step)}
@@ -61,15 +66,16 @@ def _joins(step: Step) -> tuple[str, ...]:
     return (str(step.args["name"]).rpartition(":")[0],) if "name" in step.args else step.hosts
 
 
-def alone(fleet: Fleet) -> tuple[str, ...]:
-    """Return the hosts with a server that is in no cluster: only they know what runs there."""
-    return tuple(
-        h.name for h in fleet.hosts if any(_is_alone(fleet, i.cluster) for i in inventory.instances_of(fleet, h))
-    )
-
-
-def _is_alone(fleet: Fleet, cluster: str) -> bool:
-    return inventory.clusters_in(fleet)[cluster].mode == STANDALONE
+def alone(fleet: Fleet) -> dict[str, frozenset[str]]:
+    """Return the hosts with a server that is in no cluster, and its groups: only they know what runs there."""
+    known = inventory.clusters_in(fleet)
+    found: dict[str, frozenset[str]] = {}
+    for host in fleet.hosts:
+        clusters_here = (known[i.cluster] for i in inventory.instances_of(fleet, host))
+        groups = frozenset(c.group for c in clusters_here if c.mode == STANDALONE)
+        if groups:
+            found[host.name] = groups
+    return found
 
 
 def host_plan(fleet: Fleet, host: Host, answer: Mapping[str, Any]) -> Plan:

@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Moves slots with their keys between the masters of a cluster while clients use them.
 
-One stream a source, in a thread of its own, in turn with others of its machine (`turns.py`), opens a few slots at a time, target told before source; carries their keys
-in MIGRATE calls of a bounded length; and gives a slot away only when the source counts no key in it: NODE to the
-target first, then to the source, then to every other master. Nothing is remembered between runs: what a killed run
-leaves is open slots, and moving an open slot is the same as moving one (marks are set again, which a failover loses).
+One stream a source, in a thread of its own, in turn with others of its machine (`turns.py`), opens a few slots at a
+time, target told before source; carries their keys in MIGRATE calls of a bounded length; and gives a slot away only
+when the source counts no key in it: NODE to the target first, then to the source, then to every other master. Nothing
+is remembered between runs: what a killed run leaves is open slots, and moving an open slot is the same as moving one
+(marks are set again, which a failover loses).
 
 A key that is on both sides is compared (`conflicts.py`) and never overwritten where it differs; the slot then stays
 open, the others go on, and the error at the end names the keys. Only a copy that this very engine left behind, when

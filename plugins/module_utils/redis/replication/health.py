@@ -104,8 +104,8 @@ def good_copies(picture: Picture, lag: float = LAG_SECONDS) -> list[Member]:
     head = picture.primary
     if head is None:
         return []
-    return [m for m in picture.members.values() if m.name != head.name and not behind(m.server, head.server,
-                                                                                     seconds=lag)]  # fmt: skip
+    others = [m for m in picture.members.values() if m.name != head.name]
+    return [m for m in others if not behind(m.server, head.server, seconds=lag)]
 
 
 def _copies(picture: Picture, lag: float) -> Iterator[Finding]:

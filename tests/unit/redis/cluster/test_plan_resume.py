@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from ansible_collections.steelyard.stack.plugins.module_utils.plan import Plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.plan import make_plan
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.cluster.resume import resume
 from ansible_collections.steelyard.stack.plugins.module_utils.redis.model import ClusterSpec, Instance
-
 
 CASES = Path(__file__).parent / "cases" / "plan"
 
