@@ -57,6 +57,7 @@ class Mover:
         nodes = self._run.joined()
         moves = [m for s in self._run.together(step) for m in self._left(s, nodes)]
         if not moves:
+            self._close(step, nodes)
             return None
         self._run.keep_replicas(nodes)
         spent = self._run.now() - begun
@@ -66,6 +67,7 @@ class Mover:
         rest = [m for s in self._run.together(step) for m in self._left(s, nodes)]
         if rest:
             return self._progress(tally, spent, rest)
+        self._close(step, nodes)
         return self._run.until(step, self._run.agreed(), max(SHORTEST, left - spent))
 
     def finish(self, step: Step, left: float) -> str | None:
@@ -121,6 +123,17 @@ class Mover:
                 if count and name not in (target, source) and own.get(slot) != node.id:
                     moves.append(Move(slot, name, target, owner=False))
         return moves
+
+    def _close(self, step: Step, nodes: Mapping[str, Node]) -> None:
+        """Take the marks away of slots that have arrived: a node that died before it was told has kept its own."""
+        masters = {n: m for n, m in nodes.items() if m.answers and m.role == MASTER}
+        marked = {s for m in masters.values() if m.myself for s in (*m.myself.migrating, *m.myself.importing)}
+        ends: dict[int, dict[str, str]] = {}
+        for one in self._run.together(step) if marked else ():
+            names = {end: self._leader(one.args[end], nodes).name for end in ("source", "target")}
+            ends.update((s, names) for s in spread(one.args["slots"]) if s in marked)
+        if ends:
+            self._clear(ends, masters)
 
     def _clear(self, slots: Mapping[int, Mapping[str, str]], masters: Mapping[str, Node]) -> int:
         """Take marks away from slots that have arrived, and those that name nobody; return how many have not arrived."""

@@ -103,3 +103,15 @@ def test_a_target_that_is_gone_is_said(tmp_path: Path) -> None:
     client = FakeClient(wanted_of({"hosts": [1, 2, 3, 4, 5, 6]}), whole())
     with pytest.raises(GateNotPassed, match="redis9:7000 answers"):
         finish(client, tmp_path, {"5": {"source": "redis1:7000", "target": "redis9:7000"}})
+
+
+def test_moving_closes_what_has_arrived_and_is_marked_still(tmp_path: Path) -> None:
+    """The source died after the target had taken the slot, and came back with its mark."""
+    seen = whole()
+    seen[1]["migrating"] = {6000: 2, 7000: 2}
+    client = FakeClient(wanted_of({"hosts": [1, 2, 3, 4, 5, 6]}), seen)
+    ends = {"source": "redis1:7000", "target": "redis2:7000"}
+    step = Step("move/6", "move_slots", "6", args={**ends, "slots": [[6000, 6001]]})
+    applier = Applier(client, client.wanted, (), [step], notes=UndoNotes(str(tmp_path)))  # type: ignore[arg-type]
+    assert applier.execute(step, 5.0) is None
+    assert client.asked == [("redis1:7000", "CLUSTER", "SETSLOT", 6000, "STABLE")]
