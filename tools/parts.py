@@ -57,7 +57,7 @@ PARTS: tuple[Part, ...] = (
     Part("ansible-lint", "ansible-lint, profile production", python("tools/lint_ansible.py"), 60, 600),
     Part("shell", "shellcheck", python("tools/lint_shell.py"), 5, 60),
     Part("docs", "pages agree with specs and module documentation", python("tools/docs.py", "--check"), 15, 120),
-    Part("unit", "unit and property tests", pytest("tests/unit", "-n", "2", "--dist", "worksteal"), 90, 600),
+    Part("unit", "unit and property tests", pytest("tests/unit", "-n", "2", "--dist", "worksteal"), 150, 900),
     Part(
         "properties",
         "property tests, random examples",
